@@ -1,0 +1,1 @@
+//! The command line: global flags and one variant per command.

@@ -1,0 +1,1 @@
+//! One file per command: its arguments, its help, and what it does.

@@ -1,0 +1,1 @@
+//! What lies outside the program: children, HTTP and the wall clock.

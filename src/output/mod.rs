@@ -1,0 +1,1 @@
+//! The streams: who may print, in which form, with or without colour.

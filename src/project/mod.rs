@@ -1,0 +1,1 @@
+//! What is configured: projects, environments and services, resolved once.

@@ -1,0 +1,1 @@
+//! Fly through flyctl.

@@ -1,0 +1,3 @@
+//! Adapters to platforms.
+
+pub(crate) mod fly;

@@ -1,0 +1,1 @@
+//! Which release to go back to.

@@ -1,0 +1,1 @@
+//! Fly without Fly: a stand-in for flyctl and a small simulation of the platform.

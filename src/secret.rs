@@ -1,0 +1,1 @@
+//! Values that must not be seen, and making foreign text harmless.

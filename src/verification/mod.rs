@@ -1,0 +1,1 @@
+//! The decision whether what was shipped is what serves.
