@@ -1,1 +1,222 @@
 //! What is configured: projects, environments and services, resolved once.
+
+pub(crate) mod fly_toml;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fly_toml::FlyToml;
+
+use crate::verification::Evidence;
+
+/// A folder with its environments, every value of it settled.
+#[derive(Clone, Debug)]
+pub(crate) struct Project {
+    /// Absolute.
+    pub(crate) root: PathBuf,
+    /// `[project] name`, else `host/owner/repo` of `origin`, else the folder's name.
+    pub(crate) name: String,
+    /// By name.
+    pub(crate) environments: Vec<Environment>,
+    /// What a person should know and nothing stops at.
+    pub(crate) warnings: Vec<String>,
+    /// Without `.env.<env>`; an environment's own is [`Environment::state_url`].
+    pub(crate) state_url: Option<String>,
+    /// `[flyctl] pass`: names of variables that reach flyctl.
+    pub(crate) flyctl_pass: Vec<String>,
+}
+
+impl Project {
+    pub(crate) fn environment(&self, name: &str) -> Option<&Environment> {
+        self.environments
+            .iter()
+            .find(|environment| environment.name == name)
+    }
+}
+
+/// A named target with its own files and policy.
+#[derive(Clone, Debug)]
+pub(crate) struct Environment {
+    pub(crate) name: String,
+    pub(crate) protected: bool,
+    /// `[environments.X] app`, the second witness of where a deployment goes.
+    pub(crate) app_witness: Option<String>,
+    /// Name of the variable that holds the token, never its value.
+    pub(crate) token_variable: Option<String>,
+    pub(crate) org: Option<String>,
+    /// Globs; empty allows every ref.
+    pub(crate) allowed_refs: Vec<String>,
+    pub(crate) after: Option<String>,
+    /// Regions that `verified` needs an instance in.
+    pub(crate) regions: Vec<String>,
+    pub(crate) min_instances: Option<u32>,
+    pub(crate) freeze: FreezePolicy,
+    pub(crate) across_contracting: AcrossContracting,
+    pub(crate) state_url: Option<String>,
+    pub(crate) bundles: Bundles,
+    /// What bounds a whole deployment, builds included.
+    pub(crate) deploy_timeout: Duration,
+    /// After which a shared lock without a heartbeat is stale.
+    pub(crate) lock_ttl: Duration,
+    /// In an order that honours `needs`.
+    pub(crate) services: Vec<Service>,
+    /// The process's variables over those of `.env.<env>` and `.env` that shipctl reads.
+    pub(crate) variables: Variables,
+}
+
+/// A workload of an environment: one Fly app with its file.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    /// `web` where no table names one.
+    pub(crate) name: String,
+    pub(crate) app: String,
+    /// `None` where tolerant loading could not read it.
+    pub(crate) file: Option<FlyFile>,
+    /// Contents of `[[files]]` by local path.
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// Absolute; flyctl's working directory and build context.
+    pub(crate) context: PathBuf,
+    pub(crate) needs: Vec<String>,
+    pub(crate) verify: VerifySettings,
+}
+
+/// A `fly.<env>.toml` as it was when it was read: a deployment goes on with that, whatever is edited meanwhile.
+#[derive(Clone, Debug)]
+pub(crate) struct FlyFile {
+    /// Absolute.
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+    pub(crate) toml: FlyToml,
+}
+
+/// `[verify]`, settled for one service of one environment.
+#[derive(Clone, Debug)]
+pub(crate) struct VerifySettings {
+    pub(crate) path: PathRule,
+    /// That of the check, else `GET`.
+    pub(crate) method: String,
+    /// Sent as `Host` where it is set.
+    pub(crate) host: Option<String>,
+    /// Those of the check that `[verify] headers` does not name, and those.
+    pub(crate) headers: Vec<(String, HeaderValue)>,
+    /// For an instance to turn good after it got the new release.
+    pub(crate) timeout: Duration,
+    /// Good answers in a row.
+    pub(crate) successes: u32,
+    /// How long everything is watched after the verdict is good.
+    pub(crate) bake: Duration,
+    pub(crate) identity: Identity,
+    pub(crate) version_field: VersionField,
+    pub(crate) min_evidence: Evidence,
+}
+
+/// Which path is asked, and what an answer on it is worth (DESIGN 3, 6).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum PathRule {
+    /// `[verify] path`: a redirect or 4xx is bad.
+    Named(String),
+    /// That of the HTTP check on the public service's own port.
+    Check {
+        path: String,
+        method: String,
+        /// Without `Host`.
+        headers: Vec<(String, String)>,
+    },
+    /// Nothing names a path: `/`, where only 2xx, 5xx and silence say something.
+    Root,
+}
+
+impl PathRule {
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Self::Named(path) | Self::Check { path, .. } => path,
+            Self::Root => "/",
+        }
+    }
+}
+
+/// The value of a header, hidden where it came from a variable.
+#[derive(Clone, Eq, PartialEq)]
+pub(crate) enum HeaderValue {
+    Plain(String),
+    /// From `env:NAME`.
+    Secret(String),
+}
+
+impl HeaderValue {
+    pub(crate) fn expose(&self) -> &str {
+        match self {
+            Self::Plain(value) | Self::Secret(value) => value,
+        }
+    }
+}
+
+impl fmt::Debug for HeaderValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(value) => write!(f, "{value:?}"),
+            Self::Secret(_) => f.write_str("[REDACTED]"),
+        }
+    }
+}
+
+/// Must the answer name the release that was shipped?
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Identity {
+    Auto,
+    Required,
+    Off,
+}
+
+/// Where an answer names its version.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum VersionField {
+    /// A JSON pointer into the body.
+    Pointer(String),
+    /// The name of a response header.
+    Header(String),
+}
+
+/// Whether a person's rollback freezes the environment.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum FreezePolicy {
+    Protected,
+    Always,
+    Never,
+}
+
+/// What a return does over a contracting migration.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AcrossContracting {
+    Stop,
+    Return,
+}
+
+/// Where failure bundles go.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Bundles {
+    Local,
+    Shared,
+}
+
+/// Variables by name; never printed with their values.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub(crate) struct Variables(pub(crate) BTreeMap<String, String>);
+
+impl Variables {
+    /// An empty variable counts as unset: that is what a CI system makes of a missing one.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+}
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
