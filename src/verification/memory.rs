@@ -1,0 +1,1 @@
+//! What has been seen of each instance from one look to the next.

@@ -1,0 +1,1 @@
+//! How one instance stands at one moment.
