@@ -1,5 +1,8 @@
 //! What is configured: projects, environments and services, resolved once.
 
+pub(crate) mod diagnostics;
+pub(crate) mod document;
+pub(crate) mod duration;
 pub(crate) mod fly_toml;
 
 use std::collections::BTreeMap;
