@@ -1,1 +1,6 @@
-//! What lies outside the program: children, HTTP and the wall clock.
+//! What lies outside the program: children, HTTP, signals and the wall clock.
+
+pub(crate) mod clock;
+pub(crate) mod http;
+pub(crate) mod process;
+pub(crate) mod signals;
