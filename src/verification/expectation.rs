@@ -1,5 +1,6 @@
 //! What must be true for a release to be verified: plain data, built from settings, files, baseline and ledger.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Expectation {
     pub(crate) kind: Kind,
+    /// For the commands that a message names.
+    pub(crate) app: String,
     pub(crate) target: Target,
     /// The configured process groups.
     pub(crate) groups: BTreeMap<String, GroupExpectation>,
@@ -103,8 +106,10 @@ pub(crate) enum Reach {
 }
 
 /// How instances are asked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ProbePlan {
+    /// For messages.
+    pub(crate) path: String,
     /// A public address, or `SHIPCTL_HEALTH_URL`; without one nothing is asked.
     pub(crate) address: bool,
     pub(crate) authority: PathAuthority,
@@ -136,21 +141,63 @@ impl Place {
 
 impl Target {
     /// Where `instance` stands; `digest` is that of the target as far as instances have shown it.
-    pub(crate) fn place(&self, instance: &Instance, digest: Option<&Digest>) -> Place {
-        let image = self.image.clone().map(|image| image.with_digest(digest.cloned()));
-        let agrees = match (
-            &instance.image.digest,
-            image.as_ref().and_then(|image| image.digest.as_ref()),
-        ) {
-            (Some(theirs), Some(ours)) => theirs == ours,
-            _ => image.is_none_or(|image| names_agree(&image, &instance.image)),
+    pub(crate) fn place(&self, kind: Kind, instance: &Instance, digest: Option<&Digest>) -> Place {
+        let agrees = self.agrees(instance, digest);
+        let Some(running) = instance.release else {
+            // Without metadata the digest alone decides (DESIGN 6).
+            return if agrees == Some(true) {
+                Place::On
+            } else {
+                Place::Before
+            };
         };
-        let _ = agrees;
-        Place::Before
+        let agrees = agrees.unwrap_or(true);
+        let Some(own) = self.release else {
+            if kind == Kind::Live {
+                return if agrees { Place::On } else { Place::OtherDigest };
+            }
+            return match self.newest_before {
+                Some(before) if running <= before => self.older(running, agrees),
+                _ if agrees => Place::On,
+                _ => Place::Superseded(running),
+            };
+        };
+        match running.cmp(&own) {
+            Ordering::Less => self.older(running, agrees),
+            Ordering::Equal => {
+                let known = digest.or_else(|| self.image.as_ref()?.digest.as_ref());
+                match (known, &instance.image.digest) {
+                    (Some(ours), Some(theirs)) if ours != theirs => Place::OtherDigest,
+                    _ => Place::On,
+                }
+            }
+            Ordering::Greater if agrees => Place::Newer(running),
+            Ordering::Greater => Place::Superseded(running),
+        }
+    }
+
+    fn older(&self, running: ReleaseNumber, agrees: bool) -> Place {
+        if agrees && self.also.contains(&running) {
+            Place::On
+        } else {
+            Place::Before
+        }
+    }
+
+    /// Whether the instance runs the target's image; `None` where the target's is not known at all.
+    pub(crate) fn agrees(&self, instance: &Instance, digest: Option<&Digest>) -> Option<bool> {
+        let known = digest.or_else(|| self.image.as_ref()?.digest.as_ref());
+        match (known, &instance.image.digest) {
+            (Some(ours), Some(theirs)) => Some(ours == theirs),
+            _ => self
+                .image
+                .as_ref()
+                .map(|image| names_agree(image, &instance.image)),
+        }
     }
 }
 
-/// Whether two images without a common digest can be the same: mirrors spell the registry differently.
+/// Whether two images without a common digest can be the same: mirrors spell registry and repository differently.
 fn names_agree(one: &Image, other: &Image) -> bool {
     let last = |image: &Image| {
         image
@@ -164,25 +211,55 @@ fn names_agree(one: &Image, other: &Image) -> bool {
         || (last(one) == last(other) && one.tag().unwrap_or("latest") == other.tag().unwrap_or("latest"))
 }
 
-impl Baseline {
-    /// Instances that a person had stopped in a group that does not sleep: named, not counted (DESIGN 6).
-    pub(crate) fn set_aside(&self, groups: &BTreeMap<String, GroupExpectation>) -> BTreeSet<String> {
-        self.instances
-            .iter()
-            .filter(|instance| is_set_aside(instance, groups))
-            .map(|instance| instance.id.clone())
-            .collect()
+impl Expectation {
+    /// The names of the configured groups.
+    pub(crate) fn group_names(&self) -> Vec<String> {
+        self.groups.keys().cloned().collect()
+    }
+
+    /// Whether instances of `group` are asked over HTTP.
+    pub(crate) fn asks(&self, group: &GroupExpectation) -> bool {
+        self.probe.address && group.public
+    }
+
+    /// Whether shipctl may start what does not run: `verify` only looks.
+    pub(crate) fn may_start(&self) -> bool {
+        self.kind != Kind::Live
     }
 }
 
-/// Stopped on request, where nothing but a person stops instances.
+impl GroupExpectation {
+    /// Whether the proxy may stop `instance`: its own configuration decides, else the file.
+    pub(crate) fn sleeps(&self, instance: &Instance) -> bool {
+        if instance.config["services"].is_array() {
+            instance.has_autostop()
+        } else {
+            self.autostop
+        }
+    }
+
+    /// How many checks `instance` must pass: its own configuration decides, else the file.
+    pub(crate) fn checks_of(&self, instance: &Instance) -> usize {
+        let config = &instance.config;
+        if config["services"].is_array() || config["checks"].is_object() {
+            let own = config["checks"].as_object().map_or(0, serde_json::Map::len);
+            let services = config["services"].as_array().into_iter().flatten();
+            own + services
+                .map(|service| service["checks"].as_array().map_or(0, Vec::len))
+                .sum::<usize>()
+        } else {
+            self.checks
+        }
+    }
+}
+
+/// Stopped on request in a group where nothing but a person stops instances: named, not counted (DESIGN 6).
 pub(crate) fn is_set_aside(instance: &Instance, groups: &BTreeMap<String, GroupExpectation>) -> bool {
-    let autostop = instance
-        .group
-        .as_ref()
-        .and_then(|group| groups.get(group))
-        .is_some_and(|group| group.autostop);
-    !autostop
-        && instance.state == InstanceState::Stopped
+    instance.state == InstanceState::Stopped
         && instance.last_exit().is_some_and(|(_, exit)| exit.requested_stop)
+        && instance
+            .group
+            .as_ref()
+            .and_then(|group| groups.get(group))
+            .is_some_and(|group| !group.sleeps(instance))
 }
