@@ -127,6 +127,9 @@ pub(crate) struct ServiceStart {
     pub(crate) release_command: bool,
     pub(crate) configuration: Option<Configuration>,
     pub(crate) previous: Option<Served>,
+    /// Whether the image is built by this attempt, so that it holds the commit of `git`.
+    #[serde(default)]
+    pub(crate) built: bool,
 }
 
 /// The configuration that a release was formed with; values that look secret are redacted.
@@ -205,6 +208,9 @@ pub(crate) struct ServiceEnd {
     pub(crate) answered: bool,
     /// What serves at the end.
     pub(crate) serving: Option<Served>,
+    /// Whether what serves was itself verified, as a return does; only said where it is not what was shipped.
+    #[serde(default)]
+    pub(crate) serving_verified: bool,
     /// The machine `config` of one instance per group, without image, metadata and guest, as verified.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) machine_configs: BTreeMap<String, Value>,

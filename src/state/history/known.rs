@@ -1,0 +1,349 @@
+//! What the ledger holds of one release: what shipped it, with which configuration, and what it answered.
+
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::release::{Digest, Image, Release, ReleaseNumber};
+use crate::state::history::History;
+use crate::state::keys::{ImageKey, Key};
+use crate::state::record::{Configuration, GitFacts, Kind, Outcome};
+use crate::state::row::{Row, VerdictKey};
+use crate::state::summary::{commit_key, names_commit};
+
+/// What stands for a value that was redacted before it was recorded.
+const REDACTED: &str = "[REDACTED]";
+
+/// How many different configurations of one image are compared with what runs.
+const CONFIGURATIONS_COMPARED: usize = 20;
+
+/// One service of one attempt, as far as later decisions need it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Known {
+    pub(crate) id: String,
+    /// `None` where the start was lost.
+    pub(crate) kind: Option<Kind>,
+    /// When it ended, else when it began; RFC 3339.
+    pub(crate) at: String,
+    pub(crate) actor: Option<String>,
+    pub(crate) git: Option<GitFacts>,
+    /// shipctl built the image in this attempt.
+    pub(crate) built: bool,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) verdict: Option<String>,
+    pub(crate) image: Option<Image>,
+    pub(crate) release: Option<ReleaseNumber>,
+    pub(crate) configuration: Option<Configuration>,
+    pub(crate) release_command: bool,
+    pub(crate) version: Option<String>,
+    /// The path that was asked answered 2xx.
+    pub(crate) answered: bool,
+}
+
+/// What the ledger adds to a release of the provider's list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ReleaseFacts {
+    pub(crate) digest: Option<Digest>,
+    pub(crate) commit: Option<String>,
+    pub(crate) describe: Option<String>,
+    /// `verified`, `refuted` or `inconclusive`, as last judged.
+    pub(crate) verdict: Option<String>,
+    pub(crate) actor: Option<String>,
+}
+
+impl History {
+    /// One service of the attempt at a place of the ledger.
+    pub(crate) fn known(&self, at: usize) -> Result<Known> {
+        let row = self.row(at);
+        let attempt = self.attempt(row)?;
+        let mut known = Known {
+            id: String::new(),
+            kind: row.kind,
+            at: String::new(),
+            actor: None,
+            git: None,
+            built: row.built,
+            outcome: None,
+            verdict: None,
+            image: None,
+            release: row.release,
+            configuration: None,
+            release_command: false,
+            version: None,
+            answered: false,
+        };
+        if let Some(start) = attempt.start {
+            (known.id, known.at) = (start.id, start.started_at);
+            (known.actor, known.git) = (Some(start.actor), Some(start.git));
+            let service = start.services.into_iter().find(|it| Key::of(&it.app) == row.app);
+            if let Some(service) = service {
+                known.image = service.image;
+                known.configuration = service.configuration;
+                known.release_command = service.release_command;
+            }
+        }
+        if let Some(end) = attempt.end {
+            (known.id, known.at) = (end.id, end.ended_at);
+            known.outcome = Some(end.outcome);
+            let service = end.services.into_iter().find(|it| Key::of(&it.app) == row.app);
+            if let Some(service) = service {
+                let shipped = service.image.as_deref().map(Image::parse);
+                known.image = shipped.or(known.image).map(|it| it.with_digest(service.digest));
+                known.verdict = Some(service.verdict);
+                known.version = service.version;
+                known.answered = service.answered;
+            }
+        }
+        Ok(known)
+    }
+
+    /// The place of the entry that an image stands for: of several with different configurations the one whose
+    /// machine `config` runs, else the newest (DESIGN 7). `running` are groups with their whole `config`.
+    pub(crate) fn place_of(
+        &self,
+        app: &str,
+        image: &Image,
+        running: &[(&str, &Value)],
+    ) -> Result<Option<usize>> {
+        let places = self.configurations_of(app, ImageKey::of(image));
+        if places.len() > 1 {
+            for at in places.iter().take(CONFIGURATIONS_COMPARED) {
+                if self.runs(*at, running)? {
+                    return Ok(Some(*at));
+                }
+            }
+        }
+        Ok(places.first().copied())
+    }
+
+    /// The entry that a digest or image stands for, as [`Self::place_of`].
+    pub(crate) fn known_of(
+        &self,
+        app: &str,
+        image: &Image,
+        running: &[(&str, &Value)],
+    ) -> Result<Option<Known>> {
+        self.place_of(app, image, running)?
+            .map(|at| self.known(at))
+            .transpose()
+    }
+
+    /// The newest entry of each configuration that the image stayed with, newest first.
+    fn configurations_of(&self, app: &str, image: ImageKey) -> Vec<usize> {
+        let mut places: Vec<usize> = Vec::new();
+        for (at, row) in self.rows_of(app) {
+            let is_new = row.has_stayed()
+                && row.shipped.image.is_same_as(image)
+                && places.len() < CONFIGURATIONS_COMPARED
+                && places
+                    .iter()
+                    .all(|known| self.row(*known).shipped.configuration != row.shipped.configuration);
+            if is_new {
+                places.push(at);
+            }
+        }
+        places
+    }
+
+    /// Whether what was recorded of the machines at `at` is what runs, in every group that both name.
+    fn runs(&self, at: usize, running: &[(&str, &Value)]) -> Result<bool> {
+        let row = self.row(at);
+        let recorded = self
+            .attempt(row)?
+            .end
+            .into_iter()
+            .flat_map(|end| end.services)
+            .find(|service| Key::of(&service.app) == row.app)
+            .map(|service| service.machine_configs)
+            .unwrap_or_default();
+        let mut compared = false;
+        for (group, config) in &recorded {
+            let mut runs = running.iter().filter(|(name, _)| name == group).peekable();
+            if runs.peek().is_none() {
+                continue;
+            }
+            compared = true;
+            if !runs.any(|(_, live)| is_same_config(config, &machine_config(live))) {
+                return Ok(false);
+            }
+        }
+        Ok(compared)
+    }
+
+    /// The newest entry that verified something of this app.
+    pub(crate) fn last_verified(&self, app: &str) -> Result<Option<Known>> {
+        let found = self.rows_of(app).find(|(_, row)| row.is_verified());
+        found.map(|(at, _)| self.known(at)).transpose()
+    }
+
+    /// The newest entry that verified this image: what it answered then is what a return expects.
+    pub(crate) fn last_verified_of(&self, app: &str, image: &Image) -> Result<Option<Known>> {
+        let image = ImageKey::of(image);
+        let found = self
+            .rows_of(app)
+            .find(|(_, row)| row.is_verified() && row.shipped.image.is_same_as(image));
+        found.map(|(at, _)| self.known(at)).transpose()
+    }
+
+    /// The entry that built this image, whose commit and describe it may answer with.
+    pub(crate) fn build_of(&self, app: &str, image: &Image) -> Result<Option<Known>> {
+        let image = ImageKey::of(image);
+        let found = self
+            .rows_of(app)
+            .find(|(_, row)| row.built && row.shipped.image.is_same_as(image));
+        found.map(|(at, _)| self.known(at)).transpose()
+    }
+
+    /// Whether `version` is what another image than this one answered, or the commit or describe it was built from.
+    pub(crate) fn is_version_of_another(&self, app: &str, version: &str, image: &Image) -> Result<bool> {
+        let image = ImageKey::of(image);
+        let mut is_of_another = false;
+        for (at, row) in self.rows_of(app) {
+            if row.shipped.image.is_none() || !self.names(at, row, version)? {
+                continue;
+            }
+            if row.shipped.image.is_same_as(image) {
+                return Ok(false);
+            }
+            is_of_another = true;
+        }
+        Ok(is_of_another)
+    }
+
+    /// Whether a version is what a row's release answered, or names what it was built from.
+    pub(crate) fn names(&self, at: usize, row: &Row, version: &str) -> Result<bool> {
+        let key = Key::of_version(version);
+        if row.version == key || (row.built && row.describe == key) {
+            return Ok(true);
+        }
+        let commit = commit_key(version.strip_prefix('v').unwrap_or(version));
+        if !row.built || commit == 0 || row.commit != commit {
+            return Ok(false);
+        }
+        let sha = self.known(at)?.git.and_then(|git| git.sha);
+        Ok(sha.is_some_and(|sha| names_commit(version, &sha)))
+    }
+
+    /// Whether this image, or a clean checkout of this commit, was verified here and not refuted since.
+    pub(crate) fn has_verified(&self, image: Option<&Image>, sha: Option<&str>) -> Result<bool> {
+        let image = image.map(ImageKey::of);
+        let commit = sha.map_or(0, commit_key);
+        for row in self.rows.iter().rev() {
+            let is_image = image.is_some_and(|image| row.shipped.image.is_same_as(image));
+            let is_commit =
+                !is_image && commit != 0 && row.commit == commit && row.kind == Some(Kind::Deploy) && {
+                    let git = self.attempt(row)?.start.map(|start| start.git);
+                    git.is_some_and(|git| !git.dirty && git.sha.as_deref() == sha)
+                };
+            if is_image || is_commit {
+                if row.is_verified() {
+                    return Ok(true);
+                }
+                if row.refutes() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// What the ledger knows of each release of the provider's list, in its order.
+    pub(crate) fn release_facts(&self, app: &str, releases: &[Release]) -> Result<Vec<Option<ReleaseFacts>>> {
+        releases
+            .iter()
+            .map(|release| self.facts_of(app, release))
+            .collect()
+    }
+
+    fn facts_of(&self, app: &str, release: &Release) -> Result<Option<ReleaseFacts>> {
+        let image = ImageKey::of(&release.image);
+        let own = self
+            .rows_of(app)
+            .find(|(_, row)| row.release == Some(release.number) && row.shipped.image.is_same_as(image));
+        if let Some((at, row)) = own {
+            let known = self.known(at)?;
+            let last_judged = self
+                .rows_of(app)
+                .find(|(_, other)| other.shipped.is_same_as(row.shipped) && other.verdict != VerdictKey::None)
+                .map_or(row.verdict, |(_, other)| other.verdict);
+            return Ok(Some(ReleaseFacts {
+                digest: known.image.and_then(|image| image.digest),
+                commit: known.git.as_ref().and_then(|git| git.sha.clone()),
+                describe: known.git.and_then(|git| git.describe),
+                verdict: verdict_word(last_judged).map(str::to_owned),
+                actor: known.actor,
+            }));
+        }
+        let served = self.rows_of(app).find_map(|(_, row)| {
+            [row.serving, row.previous]
+                .into_iter()
+                .find(|served| served.release == Some(release.number) && served.image.is_same_as(image))
+                .map(|served| (row, served))
+        });
+        let Some((row, served)) = served else {
+            return Ok(None);
+        };
+        let attempt = self.attempt(row)?;
+        let previous = attempt
+            .start
+            .into_iter()
+            .flat_map(|it| it.services)
+            .map(|it| it.previous);
+        let serving = attempt
+            .end
+            .into_iter()
+            .flat_map(|it| it.services)
+            .map(|it| it.serving);
+        let digest = previous
+            .chain(serving)
+            .flatten()
+            .find(|it| it.release == Some(release.number))
+            .and_then(|it| it.digest);
+        let is_verified = row.is_verified_return() && row.serving == served;
+        Ok(Some(ReleaseFacts {
+            digest,
+            verdict: is_verified.then(|| "verified".to_owned()),
+            ..ReleaseFacts::default()
+        }))
+    }
+}
+
+fn verdict_word(verdict: VerdictKey) -> Option<&'static str> {
+    match verdict {
+        VerdictKey::None => None,
+        VerdictKey::Verified => Some("verified"),
+        VerdictKey::Refuted => Some("refuted"),
+        VerdictKey::Inconclusive => Some("inconclusive"),
+    }
+}
+
+/// A machine's `config` as it is recorded and compared: without what differs by release, machine or size.
+pub(crate) fn machine_config(config: &Value) -> Value {
+    let mut config = config.clone();
+    if let Some(fields) = config.as_object_mut() {
+        for key in ["image", "metadata", "guest"] {
+            fields.shift_remove(key);
+        }
+    }
+    config
+}
+
+/// Equal but for values that were redacted when they were recorded.
+fn is_same_config(recorded: &Value, live: &Value) -> bool {
+    match (recorded, live) {
+        (Value::String(recorded), Value::String(_)) if recorded.contains(REDACTED) => true,
+        (Value::Object(recorded), Value::Object(live)) => {
+            recorded.len() == live.len()
+                && recorded
+                    .iter()
+                    .all(|(key, value)| live.get(key).is_some_and(|live| is_same_config(value, live)))
+        }
+        (Value::Array(recorded), Value::Array(live)) => {
+            recorded.len() == live.len()
+                && recorded
+                    .iter()
+                    .zip(live)
+                    .all(|(recorded, live)| is_same_config(recorded, live))
+        }
+        _ => recorded == live,
+    }
+}
