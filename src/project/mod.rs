@@ -2,8 +2,12 @@
 
 pub(crate) mod diagnostics;
 pub(crate) mod document;
+pub(crate) mod dotenv;
 pub(crate) mod duration;
 pub(crate) mod fly_toml;
+pub(crate) mod keys;
+pub(crate) mod settings;
+pub(crate) mod shipctl_toml;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,0 +1,733 @@
+//! Every key of `shipctl.toml`: its table, its type, its default and its variable.
+//!
+//! One table serves reading the file, reading variables, `config show` and the reference in `docs/configuration.md`.
+
+use std::fmt;
+use std::time::Duration;
+
+use toml::Value;
+
+use super::diagnostics::nearest;
+use super::document::{Document, Node, Tree};
+use super::duration;
+use super::fly_toml::check::listed;
+
+/// Where a key stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    /// In a table of its own name.
+    Table(&'static str),
+    /// `[environments.X]`.
+    Environment,
+    /// `[services.Y]`.
+    Service,
+    /// `[verify]`, `[environments.X.verify]` and `[services.Y.verify]`.
+    Verify,
+}
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    Text,
+    Boolean,
+    /// At least one.
+    Count,
+    Duration,
+    Texts,
+    /// Names and values.
+    Headers,
+    /// One of these.
+    Word(&'static [&'static str]),
+}
+
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) place: Place,
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// As written in the reference.
+    pub(crate) default: &'static str,
+    pub(crate) about: &'static str,
+    /// What else is wrong with a value of the right kind.
+    check: fn(&Setting) -> Result<(), String>,
+}
+
+/// A value of a key, whatever it was read from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Setting {
+    Text(String),
+    Boolean(bool),
+    Count(u32),
+    Duration(Duration),
+    Texts(Vec<String>),
+    Headers(Vec<(String, String)>),
+}
+
+const fn key(
+    place: Place,
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    about: &'static str,
+) -> Key {
+    Key {
+        place,
+        name,
+        kind,
+        default,
+        about,
+        check: any,
+    }
+}
+
+impl Key {
+    const fn with(self, check: fn(&Setting) -> Result<(), String>) -> Self {
+        Self { check, ..self }
+    }
+}
+
+pub(crate) const PROJECT_NAME: Key = key(
+    Place::Table("project"),
+    "name",
+    Kind::Text,
+    "`origin` as host/owner/repo, else the folder's name",
+    "Under which name state is kept.",
+)
+.with(not_empty);
+pub(crate) const PROTECTED: Key = key(
+    Place::Environment,
+    "protected",
+    Kind::Boolean,
+    "`true` for `production`, `prod` and `live`, else `false`",
+    "A deploy must name its file with `--config`; a rollback asks.",
+);
+pub(crate) const APP: Key = key(
+    Place::Environment,
+    "app",
+    Kind::Text,
+    "none",
+    "A second witness: the `fly.<env>.toml` must name the same app.",
+)
+.with(not_empty);
+pub(crate) const TOKEN: Key = key(
+    Place::Environment,
+    "token",
+    Kind::Text,
+    "`FLY_API_TOKEN_<ENV>`",
+    "The name of the variable that holds the token, never its value.",
+)
+.with(variable_name);
+pub(crate) const ORG: Key = key(
+    Place::Environment,
+    "org",
+    Kind::Text,
+    "none",
+    "The Fly organisation that the app belongs to.",
+)
+.with(not_empty);
+pub(crate) const ALLOWED_REFS: Key = key(
+    Place::Environment,
+    "allowed_refs",
+    Kind::Texts,
+    "any ref",
+    "Globs such as `refs/tags/v*`; a deploy from anything else is refused.",
+)
+.with(no_empty_item);
+pub(crate) const AFTER: Key = key(
+    Place::Environment,
+    "after",
+    Kind::Text,
+    "none",
+    "The environment where the same image or commit must be verified first.",
+)
+.with(not_empty);
+pub(crate) const REGIONS: Key = key(
+    Place::Environment,
+    "regions",
+    Kind::Texts,
+    "none",
+    "`verified` needs an instance in each.",
+)
+.with(no_empty_item);
+pub(crate) const MIN_INSTANCES: Key = key(
+    Place::Environment,
+    "min_instances",
+    Kind::Count,
+    "none",
+    "`verified` needs so many instances.",
+);
+pub(crate) const SERVICE_PATH: Key = key(
+    Place::Service,
+    "path",
+    Kind::Text,
+    "`.`",
+    "The folder with the service's `fly.<env>.toml` files.",
+)
+.with(not_empty);
+pub(crate) const SERVICE_CONFIG: Key = key(
+    Place::Service,
+    "config",
+    Kind::Text,
+    "`fly.<env>.toml`",
+    "A single file for every environment instead.",
+)
+.with(not_empty);
+pub(crate) const SERVICE_CONTEXT: Key = key(
+    Place::Service,
+    "context",
+    Kind::Text,
+    "the folder of the service's file",
+    "The folder that is built.",
+)
+.with(not_empty);
+pub(crate) const SERVICE_NEEDS: Key = key(
+    Place::Service,
+    "needs",
+    Kind::Texts,
+    "none",
+    "Services that ship before this one; without it they ship side by side.",
+)
+.with(no_empty_item);
+pub(crate) const VERIFY_PATH: Key = key(
+    Place::Verify,
+    "path",
+    Kind::Text,
+    "that of the HTTP check on the public service's own port, else `/`",
+    "What is asked of each instance.",
+)
+.with(url_path);
+pub(crate) const VERIFY_HOST: Key = key(
+    Place::Verify,
+    "host",
+    Kind::Text,
+    "that of the address",
+    "The `Host` that is sent.",
+)
+.with(host);
+pub(crate) const VERIFY_HEADERS: Key = key(
+    Place::Verify,
+    "headers",
+    Kind::Headers,
+    "those of the HTTP check, without `Host`",
+    "Headers that are sent; a value `env:NAME` is read from that variable.",
+)
+.with(header_names);
+pub(crate) const VERIFY_TIMEOUT: Key = key(
+    Place::Verify,
+    "timeout",
+    Kind::Duration,
+    "the larger of `5m` and the longest `grace_period` + `1m`",
+    "For an instance to turn good after it got the new release.",
+)
+.with(not_zero);
+pub(crate) const VERIFY_SUCCESSES: Key = key(
+    Place::Verify,
+    "successes",
+    Kind::Count,
+    "`3`",
+    "Good answers in a row that each instance must give.",
+);
+pub(crate) const VERIFY_BAKE: Key = key(
+    Place::Verify,
+    "bake",
+    Kind::Duration,
+    "`10s`",
+    "How long all instances are watched after the verdict is good.",
+);
+pub(crate) const VERIFY_IDENTITY: Key = key(
+    Place::Verify,
+    "identity",
+    Kind::Word(&["auto", "required", "off"]),
+    "`auto`",
+    "Whether the answer must name the release that was shipped.",
+);
+pub(crate) const VERIFY_VERSION_FIELD: Key = key(
+    Place::Verify,
+    "version_field",
+    Kind::Text,
+    "`/version`",
+    "A JSON pointer to the version in the answer, or `header:NAME`.",
+)
+.with(version_field);
+pub(crate) const VERIFY_MIN_EVIDENCE: Key = key(
+    Place::Verify,
+    "min_evidence",
+    Kind::Word(&["state", "checks", "http", "app"]),
+    "`state`",
+    "The least evidence that counts as verified.",
+);
+pub(crate) const ROLLBACK_FREEZE: Key = key(
+    Place::Table("rollback"),
+    "freeze",
+    Kind::Word(&["protected", "always", "never"]),
+    "`protected`",
+    "Which environments a person's rollback freezes.",
+);
+pub(crate) const ROLLBACK_ACROSS_CONTRACTING: Key = key(
+    Place::Table("rollback"),
+    "across_contracting",
+    Kind::Word(&["stop", "return"]),
+    "`stop`",
+    "What a return does over a contracting migration.",
+);
+pub(crate) const STATE_URL: Key = key(
+    Place::Table("state"),
+    "url",
+    Kind::Text,
+    "this machine",
+    "`git+origin`, `s3://bucket/prefix` or a folder. `SHIPCTL_STATE` is the same.",
+)
+.with(not_empty);
+pub(crate) const STATE_BUNDLES: Key = key(
+    Place::Table("state"),
+    "bundles",
+    Kind::Word(&["local", "shared"]),
+    "`local`",
+    "Where failure bundles go.",
+);
+pub(crate) const DEPLOY_TIMEOUT: Key = key(
+    Place::Table("deploy"),
+    "timeout",
+    Kind::Duration,
+    "`30m`",
+    "What bounds a whole deployment, builds included.",
+)
+.with(not_zero);
+pub(crate) const LOCK_TTL: Key = key(
+    Place::Table("lock"),
+    "ttl",
+    Kind::Duration,
+    "`5m`",
+    "After which a shared lock without a heartbeat is stale.",
+)
+.with(not_zero);
+pub(crate) const FLYCTL_PASS: Key = key(
+    Place::Table("flyctl"),
+    "pass",
+    Kind::Texts,
+    "none",
+    "Names of further variables that reach flyctl.",
+)
+.with(variable_names);
+
+/// In the order of the reference.
+pub(crate) static KEYS: [&Key; 29] = [
+    &PROJECT_NAME,
+    &PROTECTED,
+    &APP,
+    &TOKEN,
+    &ORG,
+    &ALLOWED_REFS,
+    &AFTER,
+    &REGIONS,
+    &MIN_INSTANCES,
+    &SERVICE_PATH,
+    &SERVICE_CONFIG,
+    &SERVICE_CONTEXT,
+    &SERVICE_NEEDS,
+    &VERIFY_PATH,
+    &VERIFY_HOST,
+    &VERIFY_HEADERS,
+    &VERIFY_TIMEOUT,
+    &VERIFY_SUCCESSES,
+    &VERIFY_BAKE,
+    &VERIFY_IDENTITY,
+    &VERIFY_VERSION_FIELD,
+    &VERIFY_MIN_EVIDENCE,
+    &ROLLBACK_FREEZE,
+    &ROLLBACK_ACROSS_CONTRACTING,
+    &STATE_URL,
+    &STATE_BUNDLES,
+    &DEPLOY_TIMEOUT,
+    &LOCK_TTL,
+    &FLYCTL_PASS,
+];
+
+/// Tables whose names are taken by what this version does not do.
+pub(crate) const LATER: [&str; 5] = ["snapshot", "migrate", "secrets", "review", "notify"];
+
+/// The variable of a key at a path such as `services.web.verify.timeout`.
+pub(crate) fn variable(path: &str) -> String {
+    let upper = path.chars().map(|c| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_uppercase()
+        } else {
+            '_'
+        }
+    });
+    "SHIPCTL_".chars().chain(upper).collect()
+}
+
+impl Key {
+    /// Where the key may stand, the most specific first, for one environment and service.
+    pub(crate) fn paths(&self, environment: Option<&str>, service: Option<&str>) -> Vec<String> {
+        let name = self.name;
+        match self.place {
+            Place::Table(table) => vec![format!("{table}.{name}")],
+            Place::Environment => environment
+                .map(|environment| format!("environments.{environment}.{name}"))
+                .into_iter()
+                .collect(),
+            Place::Service => service
+                .map(|service| format!("services.{service}.{name}"))
+                .into_iter()
+                .collect(),
+            Place::Verify => service
+                .map(|service| format!("services.{service}.verify.{name}"))
+                .into_iter()
+                .chain(environment.map(|environment| format!("environments.{environment}.verify.{name}")))
+                .chain([format!("verify.{name}")])
+                .collect(),
+        }
+    }
+
+    /// How the reference names it: `environments.<env>.protected`.
+    pub(crate) fn path(&self) -> String {
+        match self.place {
+            Place::Verify => format!("verify.{}", self.name),
+            _ => self.paths(Some("<env>"), Some("<service>")).remove(0),
+        }
+    }
+
+    /// Reads a value of the file.
+    pub(crate) fn of_node(&self, node: &Node) -> Result<Setting, String> {
+        let setting = match (self.kind, &node.tree) {
+            (Kind::Text | Kind::Word(_), Tree::Scalar(Value::String(text))) => Setting::Text(text.clone()),
+            (Kind::Boolean, Tree::Scalar(Value::Boolean(on))) => Setting::Boolean(*on),
+            (Kind::Count, Tree::Scalar(Value::Integer(count))) => Setting::Count(
+                u32::try_from(*count)
+                    .ok()
+                    .filter(|count| *count > 0)
+                    .ok_or_else(|| format!("{count} is no count from 1 on"))?,
+            ),
+            (Kind::Duration, Tree::Scalar(Value::String(text))) => Setting::Duration(duration::parse(text)?),
+            (Kind::Duration, Tree::Scalar(Value::Integer(count))) => {
+                return Err(format!("{count} has no unit; write for example `\"{count}s\"`"));
+            }
+            (Kind::Texts, Tree::Array(items)) => Setting::Texts(
+                items
+                    .iter()
+                    .map(|item| {
+                        let text = item.as_str().map(str::to_owned);
+                        text.ok_or_else(|| format!("{} stands in it; all must be strings", item.kind()))
+                    })
+                    .collect::<Result<_, _>>()?,
+            ),
+            (Kind::Headers, Tree::Table(entries)) => Setting::Headers(
+                entries
+                    .iter()
+                    .map(|(name, value)| {
+                        let text = value.as_str().map(str::to_owned);
+                        let text = text.ok_or_else(|| format!("`{}` is no string", name.text))?;
+                        Ok((name.text.clone(), text))
+                    })
+                    .collect::<Result<_, String>>()?,
+            ),
+            _ => return Err(format!("it is {}; {} is needed", node.kind(), self.kind)),
+        };
+        self.checked(setting)
+    }
+
+    /// Reads the value of a variable or a flag.
+    pub(crate) fn of_text(&self, text: &str) -> Result<Setting, String> {
+        let setting = match self.kind {
+            Kind::Text | Kind::Word(_) => Setting::Text(text.to_owned()),
+            Kind::Boolean => match text {
+                "true" | "1" => Setting::Boolean(true),
+                "false" | "0" => Setting::Boolean(false),
+                _ => return Err(format!("`{}` is neither `true` nor `false`", text.escape_debug())),
+            },
+            Kind::Count => Setting::Count(
+                text.parse()
+                    .ok()
+                    .filter(|count| *count > 0)
+                    .ok_or_else(|| format!("`{}` is no count from 1 on", text.escape_debug()))?,
+            ),
+            Kind::Duration => Setting::Duration(duration::parse(text)?),
+            Kind::Texts => Setting::Texts(
+                text.split(',')
+                    .map(str::trim)
+                    .filter(|item| !item.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            ),
+            Kind::Headers => {
+                let (document, problems) = Document::parse("", &format!("headers = {text}"));
+                return match document.root.get("headers") {
+                    Some(node) if problems.is_empty() => self.of_node(node),
+                    _ => Err("it is no table; write `{ Name = \"value\" }`".to_owned()),
+                };
+            }
+        };
+        self.checked(setting)
+    }
+
+    fn checked(&self, setting: Setting) -> Result<Setting, String> {
+        if let (Kind::Word(words), Setting::Text(word)) = (self.kind, &setting)
+            && !words.contains(&word.as_str())
+        {
+            let near = nearest(word, words.iter().copied())
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default();
+            return Err(format!(
+                "`{}` is not {}{near}",
+                word.escape_debug(),
+                listed(words)
+            ));
+        }
+        (self.check)(&setting).map(|()| setting)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text => f.write_str("a string"),
+            Self::Boolean => f.write_str("`true` or `false`"),
+            Self::Count => f.write_str("a count"),
+            Self::Duration => f.write_str("a duration such as `\"90s\"`"),
+            Self::Texts => f.write_str("an array of strings"),
+            Self::Headers => f.write_str("a table of strings"),
+            Self::Word(words) => f.write_str(&listed(words)),
+        }
+    }
+}
+
+impl Setting {
+    /// For `config show`; the values of headers are not shown, since they often are secrets.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Text(text) => text.as_str().into(),
+            Self::Boolean(on) => (*on).into(),
+            Self::Count(count) => (*count).into(),
+            Self::Duration(time) => duration::show(*time).into(),
+            Self::Texts(items) => items.clone().into(),
+            Self::Headers(headers) => headers
+                .iter()
+                .map(|(name, value)| {
+                    let shown = if value.starts_with("env:") {
+                        value.as_str()
+                    } else {
+                        "[REDACTED]"
+                    };
+                    (name.clone(), shown.into())
+                })
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        }
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one of the checks that a key can have")]
+fn any(_: &Setting) -> Result<(), String> {
+    Ok(())
+}
+
+fn not_empty(setting: &Setting) -> Result<(), String> {
+    match setting {
+        Setting::Text(text) if text.trim().is_empty() => Err("it is empty".to_owned()),
+        Setting::Text(text) if text.chars().any(char::is_control) => {
+            Err("it holds control characters".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn no_empty_item(setting: &Setting) -> Result<(), String> {
+    match setting {
+        Setting::Texts(items) if items.iter().any(|item| item.trim().is_empty()) => {
+            Err("one of its strings is empty".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn not_zero(setting: &Setting) -> Result<(), String> {
+    match setting {
+        Setting::Duration(Duration::ZERO) => Err("it must be longer than nothing".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn is_variable_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// The value is not repeated: it may be the token itself.
+fn variable_name(setting: &Setting) -> Result<(), String> {
+    match setting {
+        Setting::Text(name)
+            if !is_variable_name(name) || name.starts_with("fo1_") || name.starts_with("fm2_") =>
+        {
+            Err("it names no variable; a token itself must never stand here".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn variable_names(setting: &Setting) -> Result<(), String> {
+    match setting {
+        Setting::Texts(names) => match names.iter().find(|name| !is_variable_name(name)) {
+            Some(name) => Err(format!("`{}` is no name of a variable", name.escape_debug())),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn url_path(setting: &Setting) -> Result<(), String> {
+    match setting {
+        Setting::Text(path) if !path.starts_with('/') => Err(format!(
+            "`{}` is no path; it must begin with `/`",
+            path.escape_debug()
+        )),
+        Setting::Text(path) if path.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+            Err("it holds blanks or control characters".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn host(setting: &Setting) -> Result<(), String> {
+    match setting {
+        Setting::Text(host)
+            if host.is_empty()
+                || !host
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-._:[]".contains(c)) =>
+        {
+            Err(format!("`{}` is no host", host.escape_debug()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
+}
+
+fn header_names(setting: &Setting) -> Result<(), String> {
+    let Setting::Headers(headers) = setting else {
+        return Ok(());
+    };
+    for (name, value) in headers {
+        if name.eq_ignore_ascii_case("host") {
+            return Err("`Host` is set by the key `host`".to_owned());
+        }
+        if !is_token(name) {
+            return Err(format!("`{}` is no name of a header", name.escape_debug()));
+        }
+        if value.chars().any(char::is_control) {
+            return Err(format!("the value of `{name}` holds control characters"));
+        }
+        if let Some(variable) = value.strip_prefix("env:")
+            && !is_variable_name(variable)
+        {
+            return Err(format!("the value of `{name}` names no variable after `env:`"));
+        }
+    }
+    Ok(())
+}
+
+fn version_field(setting: &Setting) -> Result<(), String> {
+    match setting {
+        Setting::Text(field) => {
+            let good = match field.strip_prefix("header:") {
+                Some(name) => is_token(name),
+                None => field.starts_with('/'),
+            };
+            if good {
+                Ok(())
+            } else {
+                Err(format!(
+                    "`{}` is neither a JSON pointer such as `/version` nor `header:NAME`",
+                    field.escape_debug()
+                ))
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        KEYS, Setting, TOKEN, VERIFY_BAKE, VERIFY_HEADERS, VERIFY_IDENTITY, VERIFY_PATH, VERIFY_SUCCESSES,
+        VERIFY_TIMEOUT, VERIFY_VERSION_FIELD, variable,
+    };
+    use crate::project::document::Document;
+
+    #[test]
+    fn each_key_has_its_variable() {
+        let variables: Vec<String> = KEYS.iter().map(|key| variable(&key.path())).collect();
+        assert!(variables.contains(&"SHIPCTL_VERIFY_TIMEOUT".to_owned()));
+        assert!(variables.contains(&"SHIPCTL_ROLLBACK_FREEZE".to_owned()));
+        assert_eq!(
+            VERIFY_TIMEOUT
+                .paths(Some("eu-1"), Some("web"))
+                .iter()
+                .map(|path| variable(path))
+                .collect::<Vec<_>>(),
+            [
+                "SHIPCTL_SERVICES_WEB_VERIFY_TIMEOUT",
+                "SHIPCTL_ENVIRONMENTS_EU_1_VERIFY_TIMEOUT",
+                "SHIPCTL_VERIFY_TIMEOUT"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_value_means_the_same_in_a_file_and_in_a_variable() {
+        for (key, in_file, in_variable) in [
+            (&VERIFY_TIMEOUT, "\"1m30s\"", "1m30s"),
+            (&VERIFY_SUCCESSES, "5", "5"),
+            (&VERIFY_IDENTITY, "\"off\"", "off"),
+            (
+                &VERIFY_HEADERS,
+                "{ X-A = \"b\", Y = \"env:T\" }",
+                "{ X-A = \"b\", Y = \"env:T\" }",
+            ),
+            (&super::REGIONS, "[\"iad\", \"sjc\"]", "iad, sjc"),
+            (&super::PROTECTED, "false", "false"),
+        ] {
+            let (document, _) = Document::parse("", &format!("v = {in_file}"));
+            let from_file = key.of_node(document.root.get("v").unwrap());
+            assert!(from_file.is_ok(), "{in_file}: {from_file:?}");
+            assert_eq!(from_file, key.of_text(in_variable));
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_said_why() {
+        for (key, value, word) in [
+            (&VERIFY_TIMEOUT, "90", "`\"90s\"`"),
+            (&VERIFY_TIMEOUT, "\"90\"", "`90s`"),
+            (&VERIFY_TIMEOUT, "\"0s\"", "longer than nothing"),
+            (&VERIFY_BAKE, "true", "it is a boolean"),
+            (&VERIFY_SUCCESSES, "0", "from 1 on"),
+            (&VERIFY_SUCCESSES, "\"3\"", "a count is needed"),
+            (&VERIFY_PATH, "\"health\"", "begin with `/`"),
+            (&VERIFY_IDENTITY, "\"require\"", "did you mean `required`"),
+            (&VERIFY_VERSION_FIELD, "\"version\"", "JSON pointer"),
+            (&VERIFY_HEADERS, "{ Host = \"x\" }", "the key `host`"),
+            (&VERIFY_HEADERS, "{ X = 1 }", "`X` is no string"),
+            (&TOKEN, "\"FlyV1 fm2_secret\"", "must never stand here"),
+            (&super::FLYCTL_PASS, "[\"A=B\"]", "no name of a variable"),
+            (&super::REGIONS, "[1]", "all must be strings"),
+        ] {
+            let (document, _) = Document::parse("", &format!("v = {value}"));
+            let error = key.of_node(document.root.get("v").unwrap()).expect_err(value);
+            assert!(error.contains(word), "{value}: {error}");
+            assert!(!error.contains("fm2_secret"));
+        }
+        assert_eq!(
+            VERIFY_BAKE.of_text("0s"),
+            Ok(Setting::Duration(std::time::Duration::ZERO))
+        );
+    }
+}
