@@ -16,8 +16,10 @@ pub(crate) struct Problem {
     pub(crate) file: String,
     /// From 1; `None` where no line is at fault.
     pub(crate) line: Option<usize>,
-    /// What failed on what, without the place.
+    /// What is wrong, without the place: a predicate of the file, or a sentence.
     pub(crate) message: String,
+    /// Whether the message is a predicate of the file: it `is empty`.
+    pub(super) is_predicate: bool,
     /// What mends it.
     pub(crate) hint: Option<String>,
     /// The line with its mark.
@@ -25,14 +27,31 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    /// A mistake of the file as a whole: it is missing, unreadable, empty.
-    pub(crate) fn whole(file: &str, message: impl Into<String>) -> Self {
+    /// A mistake of the file as a whole: it `is missing`, `is empty`.
+    pub(crate) fn whole(file: &str, predicate: impl Into<String>) -> Self {
         Self {
-            file: file.to_owned(),
+            is_predicate: true,
+            ..Self::of_value(file, predicate)
+        }
+    }
+
+    /// A mistake in what a variable or a flag says.
+    pub(crate) fn of_value(name: &str, message: impl Into<String>) -> Self {
+        Self {
+            file: name.to_owned(),
             line: None,
             message: message.into(),
+            is_predicate: false,
             hint: None,
             excerpt: None,
+        }
+    }
+
+    /// A mistake on a line that is not shown.
+    pub(crate) fn on_line(file: &str, line: usize, message: impl Into<String>) -> Self {
+        Self {
+            line: Some(line),
+            ..Self::of_value(file, message)
         }
     }
 
@@ -47,7 +66,7 @@ impl Problem {
         Self {
             line: Some(line_of(text, span.start)),
             excerpt: Some(draw(file, text, span, label)),
-            ..Self::whole(file, message)
+            ..Self::of_value(file, message)
         }
     }
 
@@ -74,7 +93,11 @@ impl Problem {
 
     /// One line for people, with the place: what a warning says.
     pub(crate) fn summary(&self) -> String {
-        format!("{}: {}", self.place(), self.message)
+        if self.is_predicate {
+            format!("`{}` {}", self.file, self.message)
+        } else {
+            format!("{}: {}", self.place(), self.message)
+        }
     }
 
     /// All of them as one error; the first gives it its message.
@@ -191,7 +214,7 @@ mod tests {
             Problem::whole("b.toml", "is empty").hint("remove it"),
         ]);
         assert_eq!(error.message, "a.toml:1: unknown key `x`");
-        assert_eq!(error.causes, ["b.toml: is empty"]);
+        assert_eq!(error.causes, ["`b.toml` is empty"]);
         assert_eq!(error.hints, ["remove it"]);
         assert_eq!(error.kind.exit_code(), 4);
     }

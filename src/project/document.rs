@@ -39,10 +39,8 @@ pub(crate) fn read(path: &Path, shown: &str) -> Result<String, Unread> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let before = String::from_utf8_lossy(&error.as_bytes()[..valid]);
-        Unread::Wrong(Problem {
-            line: Some(line_of(&before, before.len())),
-            ..Problem::whole(shown, "is not UTF-8").hint("save the file as UTF-8")
-        })
+        let line = line_of(&before, before.len());
+        Unread::Wrong(Problem::on_line(shown, line, "the file is not UTF-8").hint("save the file as UTF-8"))
     })
 }
 
@@ -127,7 +125,7 @@ impl Document {
             .map(|error| {
                 let span = error.span().unwrap_or(0..0);
                 let mut lines = error.message().lines();
-                let message = format!("is no valid TOML: {}", lines.next().unwrap_or_default());
+                let message = format!("no valid TOML: {}", lines.next().unwrap_or_default());
                 let label = lines.collect::<Vec<_>>().join(", ");
                 let label = if label.is_empty() { "here" } else { &label };
                 document
@@ -292,7 +290,7 @@ mod tests {
         std::fs::write(folder.path().join("latin"), b"a = 1\nb = \"\xe4\"\n").unwrap();
         std::fs::write(folder.path().join("large"), vec![b'#'; 10 * 1024 * 1024]).unwrap();
         assert_eq!(wrong("folder"), "is a directory");
-        assert_eq!(wrong("latin"), "is not UTF-8");
+        assert_eq!(wrong("latin"), "the file is not UTF-8");
         assert!(wrong("large").starts_with("is larger than"));
         assert_eq!(read(&folder.path().join("none"), "none"), Err(Unread::Missing));
         assert!(matches!(

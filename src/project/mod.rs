@@ -1,11 +1,20 @@
 //! What is configured: projects, environments and services, resolved once.
 
+mod conflicts;
 pub(crate) mod diagnostics;
+pub(crate) mod discover;
 pub(crate) mod document;
 pub(crate) mod dotenv;
 pub(crate) mod duration;
+mod environment;
 pub(crate) mod fly_toml;
+mod key_values;
 pub(crate) mod keys;
+pub(crate) mod load;
+#[cfg(test)]
+mod load_tests;
+mod reader;
+mod service;
 pub(crate) mod settings;
 pub(crate) mod shipctl_toml;
 
@@ -15,7 +24,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fly_toml::FlyToml;
+use settings::Effective;
 
+use crate::secret::Secret;
 use crate::verification::Evidence;
 
 /// A folder with its environments, every value of it settled.
@@ -33,6 +44,23 @@ pub(crate) struct Project {
     pub(crate) state_url: Option<String>,
     /// `[flyctl] pass`: names of variables that reach flyctl.
     pub(crate) flyctl_pass: Vec<String>,
+    /// The file that `--config` names, and where it belongs.
+    pub(crate) config: Option<NamedConfig>,
+    /// What of the project's own was settled, for `config show`.
+    pub(crate) effective: Vec<Effective>,
+}
+
+/// The file that `--config` names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct NamedConfig {
+    /// Absolute.
+    pub(crate) path: PathBuf,
+    /// As it was given.
+    pub(crate) given: String,
+    /// The environment and the service whose file it is; `None` where it is nobody's.
+    pub(crate) belongs_to: Option<(String, String)>,
+    /// The app that it names.
+    pub(crate) app: Option<String>,
 }
 
 impl Project {
@@ -71,6 +99,8 @@ pub(crate) struct Environment {
     pub(crate) services: Vec<Service>,
     /// The process's variables over those of `.env.<env>` and `.env` that shipctl reads.
     pub(crate) variables: Variables,
+    /// What was settled, for `config show`.
+    pub(crate) effective: Vec<Effective>,
 }
 
 /// A workload of an environment: one Fly app with its file.
@@ -78,7 +108,10 @@ pub(crate) struct Environment {
 pub(crate) struct Service {
     /// `web` where no table names one.
     pub(crate) name: String,
+    /// Empty where tolerant loading found none: then the ledger knows.
     pub(crate) app: String,
+    /// Where its file is or should be, absolute.
+    pub(crate) config: PathBuf,
     /// `None` where tolerant loading could not read it.
     pub(crate) file: Option<FlyFile>,
     /// Contents of `[[files]]` by local path.
@@ -87,6 +120,8 @@ pub(crate) struct Service {
     pub(crate) context: PathBuf,
     pub(crate) needs: Vec<String>,
     pub(crate) verify: VerifySettings,
+    /// What was settled, for `config show`.
+    pub(crate) effective: Vec<Effective>,
 }
 
 /// A `fly.<env>.toml` as it was when it was read: a deployment goes on with that, whatever is edited meanwhile.
@@ -149,13 +184,14 @@ impl PathRule {
 pub(crate) enum HeaderValue {
     Plain(String),
     /// From `env:NAME`.
-    Secret(String),
+    Secret(Secret),
 }
 
 impl HeaderValue {
     pub(crate) fn expose(&self) -> &str {
         match self {
-            Self::Plain(value) | Self::Secret(value) => value,
+            Self::Plain(value) => value,
+            Self::Secret(value) => value.expose(),
         }
     }
 }
@@ -164,7 +200,7 @@ impl fmt::Debug for HeaderValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plain(value) => write!(f, "{value:?}"),
-            Self::Secret(_) => f.write_str("[REDACTED]"),
+            Self::Secret(value) => write!(f, "{value}"),
         }
     }
 }

@@ -94,7 +94,7 @@ impl Layers<'_> {
         for flag in self.flags.iter().filter(|flag| flag.key == key_path) {
             match key.of_text(&flag.value) {
                 Ok(setting) => return Some((setting, Source::Flag(flag.flag))),
-                Err(cause) => problems.push(Problem::whole(flag.flag, cause)),
+                Err(cause) => problems.push(Problem::of_value(flag.flag, cause)),
             }
         }
         let variables: Vec<String> = (key_path == STATE_URL.path())
@@ -123,10 +123,9 @@ impl Layers<'_> {
                 };
                 match placeholder(value).map_or_else(|| key.of_text(value), Err) {
                     Ok(setting) => return Some((setting, source)),
-                    Err(cause) => problems.push(Problem {
-                        line: Some(line),
-                        ..Problem::whole(&file.file, format!("`{name}`: {cause}"))
-                    }),
+                    Err(cause) => {
+                        problems.push(Problem::on_line(&file.file, line, format!("`{name}`: {cause}")))
+                    }
                 }
             }
         }
@@ -152,10 +151,7 @@ impl Layers<'_> {
             .iter()
             .find_map(|file| file.get(name).map(|(value, line)| (file, value, line)))?;
         if let Some(cause) = placeholder(value) {
-            problems.push(Problem {
-                line: Some(line),
-                ..Problem::whole(&file.file, format!("`{name}`: {cause}"))
-            });
+            problems.push(Problem::on_line(&file.file, line, format!("`{name}`: {cause}")));
             return None;
         }
         Some(value.to_owned())
@@ -205,7 +201,7 @@ fn wrong_variable(name: &str, cause: String, hidden: bool) -> Problem {
     } else {
         cause
     };
-    Problem::whole(&format!("`{name}`"), cause).hint(format!("mend or unset the variable `{name}`"))
+    Problem::of_value(&format!("`{name}`"), cause).hint(format!("mend or unset the variable `{name}`"))
 }
 
 /// What a template leaves for people to fill in.

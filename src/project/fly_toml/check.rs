@@ -16,11 +16,8 @@ pub(crate) fn read(file: &str, text: &str) -> (Document, Vec<Problem>) {
     let marked = text.starts_with(BYTE_ORDER_MARK);
     let (document, syntax) = Document::parse(file, text.trim_start_matches(BYTE_ORDER_MARK));
     if marked {
-        let problem = Problem {
-            line: Some(1),
-            ..Problem::whole(file, "begins with a byte order mark, which flyctl does not read")
-        }
-        .hint("save the file as UTF-8 without BOM");
+        let problem = Problem::on_line(file, 1, "a byte order mark, which flyctl does not read")
+            .hint("save the file as UTF-8 without BOM");
         return (document, vec![problem]);
     }
     // What follows a broken line is often said to be broken because of it.
@@ -48,7 +45,7 @@ fn app(document: &Document) -> Option<Problem> {
     };
     let name = node.as_str()?;
     if name.is_empty() {
-        let problem = document.problem(node.span.clone(), "names no app", "empty");
+        let problem = document.problem(node.span.clone(), "`app` is empty", "empty");
         return Some(problem.hint("write the name of the Fly app"));
     }
     // It becomes an argument of flyctl and a part of an address.
@@ -206,7 +203,12 @@ mod tests {
                 "names no app",
                 "app =",
             ),
-            ("app = \"\"\n", "f.toml:1", "names no app", "name of the Fly app"),
+            (
+                "app = \"\"\n",
+                "f.toml:1",
+                "`app` is empty",
+                "name of the Fly app",
+            ),
             ("app = 5\n", "f.toml:1", "`app` has the wrong type", "a string"),
             ("app = \"a b\"\n", "f.toml:1", "no name of an app", "dashes"),
             (

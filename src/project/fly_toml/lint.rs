@@ -242,7 +242,7 @@ fn checks(document: &Document, toml: &FlyToml, found: &mut Vec<Lint>) {
             let problem = Problem::whole(
                 &document.file,
                 format!(
-                    "no check looks at group `{name}`: the bare flyctl calls a release good that never answers"
+                    "checks nothing of group `{name}`: flyctl alone would call a release good that never answers"
                 ),
             );
             found.push(Lint::advice(problem.hint(
@@ -251,7 +251,7 @@ fn checks(document: &Document, toml: &FlyToml, found: &mut Vec<Lint>) {
         } else if group.public_http && group.checks.iter().all(|check| check.kind == CheckKind::Tcp) {
             let problem = Problem::whole(
                 &document.file,
-                format!("group `{name}` answers HTTP and only its TCP connections are checked"),
+                format!("checks TCP connections alone of group `{name}`, which answers HTTP"),
             );
             found.push(Lint::advice(
                 problem.hint("add an HTTP check, or name `[verify] path` in shipctl.toml"),
@@ -392,7 +392,7 @@ mod tests {
             ),
             (
                 "[http_service]\ninternal_port = 8080\n",
-                "no check looks at group `app`",
+                "`f.toml` checks nothing of group `app`",
             ),
             ("[deploy]\nrelease_command = \"m\"\n", "flyctl ends it after 5m"),
             ("[experimental]\nauto_rollback = true\n", "ignored by flyctl"),
