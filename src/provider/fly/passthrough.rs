@@ -108,8 +108,7 @@ impl Passthrough {
         flags: &Flags,
         rest: &mut std::slice::Iter<'_, String>,
     ) -> Result<()> {
-        let mut letters = arg[1..].char_indices();
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in arg[1..].char_indices() {
             let after = &arg[1 + at + letter.len_utf8()..];
             let long = FORBIDDEN_SHORT
                 .iter()
