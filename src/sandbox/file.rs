@@ -1,0 +1,105 @@
+//! The world file: read, advanced and written under an OS file lock by whoever looks; no process owns it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::world::{Millis, World};
+
+/// Where a world lies.
+#[derive(Clone, Debug)]
+pub(super) struct WorldFile {
+    path: PathBuf,
+}
+
+/// The real time, in milliseconds since 1970.
+///
+/// Not `effect::clock`: a test may move shipctl's clock by hours, and the platform's does not move with it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the platform's clock is another one than shipctl's"
+)]
+pub(super) fn now() -> Millis {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+impl WorldFile {
+    pub(super) fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(ending);
+        PathBuf::from(name)
+    }
+
+    /// Waits for the lock; it is given back when the file is dropped, also by a process that is killed.
+    fn lock(&self) -> io::Result<File> {
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.beside(".lock"))?;
+        lock.lock()?;
+        Ok(lock)
+    }
+
+    fn load(&self) -> io::Result<World> {
+        match fs::read(&self.path) {
+            Ok(text) => World::parse(&text).map_err(|why| {
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{}: {why}", self.path.display()),
+                )
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(World::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Written beside and renamed: whoever is killed meanwhile leaves the old world or the new one.
+    fn save(&self, world: &World) -> io::Result<()> {
+        let next = self.beside(".new");
+        fs::write(&next, serde_json::to_vec(world)?)?;
+        fs::rename(&next, &self.path)
+    }
+
+    /// Looks at the world as it is now; what was due has happened.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&World, Millis) -> T) -> io::Result<T> {
+        self.touch(|world, now| (look(world, now), false))
+    }
+
+    /// Changes the world as it is now.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut World, Millis) -> T) -> io::Result<T> {
+        self.touch(|world, now| (change(world, now), true))
+    }
+
+    /// The same, where `act` says whether it changed anything.
+    pub(super) fn touch<T>(&self, act: impl FnOnce(&mut World, Millis) -> (T, bool)) -> io::Result<T> {
+        let _lock = self.lock()?;
+        let mut world = self.load()?;
+        let now = now();
+        let advanced = world.advance(now);
+        let (found, changed) = act(&mut world, now);
+        if advanced || changed {
+            self.save(&world)?;
+        }
+        Ok(found)
+    }
+
+    /// When the file last changed, to tell cheaply whether looking again is worth it.
+    pub(super) fn exists(&self) -> bool {
+        self.path.exists()
+    }
+}
