@@ -325,7 +325,7 @@ impl Session {
             "WARN" => 33,
             _ => 2,
         };
-        self.out(&format!("\u{1b}[{colour}m{level}\u{1b}[0m {message}\n"));
+        self.out(&format!("\u{1b}[{colour}m{level}\u{1b}[0m {message}"));
     }
 }
 
