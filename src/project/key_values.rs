@@ -125,6 +125,21 @@ pub(super) fn no_empty_item(setting: &Setting) -> Result<(), String> {
     }
 }
 
+/// `main` would fit no ref: they are compared whole.
+pub(super) fn whole_refs(setting: &Setting) -> Result<(), String> {
+    let is_whole = |glob: &String| glob.starts_with("refs/") || glob.starts_with("**");
+    match setting {
+        Setting::Texts(globs) => match globs.iter().find(|glob| !is_whole(glob)) {
+            Some(glob) => Err(format!(
+                "`{0}` fits no ref; write for example `refs/heads/{0}`",
+                glob.escape_debug()
+            )),
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn not_zero(setting: &Setting) -> Result<(), String> {
     match setting {
         Setting::Duration(Duration::ZERO) => Err("it must be longer than nothing".to_owned()),

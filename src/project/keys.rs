@@ -9,7 +9,7 @@ use super::duration;
 use super::fly_toml::check::listed;
 use super::key_values::{
     any, header_names, host, no_empty_item, not_empty, not_zero, url_path, variable_name, variable_names,
-    version_field,
+    version_field, whole_refs,
 };
 
 /// Where a key stands.
@@ -132,7 +132,7 @@ pub(crate) const ALLOWED_REFS: Key = key(
     "any ref",
     "Globs such as `refs/tags/v*`; a deploy from anything else is refused.",
 )
-.with(no_empty_item);
+.with(whole_refs);
 pub(crate) const AFTER: Key = key(
     Place::Environment,
     "after",

@@ -350,7 +350,7 @@ fn flags_are_stronger_than_all_else() {
     )]));
     let flags = [Flag {
         key: "verify.bake",
-        flag: "--bake",
+        name: "--bake",
         value: "0s".to_owned(),
     }];
     let dir = folder.path();

@@ -13,6 +13,7 @@ pub(crate) mod keys;
 pub(crate) mod load;
 #[cfg(test)]
 mod load_tests;
+pub(crate) mod policy;
 mod reader;
 mod service;
 pub(crate) mod settings;
@@ -110,6 +111,8 @@ pub(crate) struct Service {
     pub(crate) name: String,
     /// Empty where tolerant loading found none: then the ledger knows.
     pub(crate) app: String,
+    /// `[environments.X] app`, where it speaks of this service.
+    pub(crate) witness: Option<String>,
     /// Where its file is or should be, absolute.
     pub(crate) config: PathBuf,
     /// `None` where tolerant loading could not read it.

@@ -230,9 +230,11 @@ impl Reader<'_> {
                 app_place,
                 lints: found,
             } = loaded;
+            if self.witnessed(&layers) == Some(&service.name) {
+                service.witness.clone_from(&environment.app_witness);
+            }
             if service.app.is_empty()
-                && self.services.len() == 1
-                && let Some(witness) = &environment.app_witness
+                && let Some(witness) = &service.witness
             {
                 service.app.clone_from(witness);
             }
@@ -257,6 +259,15 @@ impl Reader<'_> {
             apps,
             lints,
         }
+    }
+
+    /// The service that `[environments.X] app` speaks of: the only one, the one at the root, else the first.
+    fn witnessed(&self, layers: &Layers<'_>) -> Option<&String> {
+        let at_root = |service: &&String| {
+            Self::setting(layers, &SERVICE_PATH, service)
+                .is_none_or(|path| normal(self.root, Path::new(&path)) == self.root)
+        };
+        self.services.iter().find(at_root).or(self.services.first())
     }
 
     /// Variables that headers take their values from, where headers are themselves set by a variable.

@@ -50,24 +50,21 @@ pub(super) struct Place<'a> {
 /// The folder of the service's files, and its file in this environment.
 pub(super) fn locate(place: Place<'_>, path: &str, config: Option<&str>) -> (PathBuf, PathBuf) {
     let folder = normal(place.root, Path::new(path));
-    let file = match config {
+    let file = if let Some(config) = config {
         // Written beside `path` it means a file in there; alone, one beside shipctl.toml.
-        Some(config) => {
-            let inside = normal(&folder, Path::new(config));
-            let beside = normal(place.root, Path::new(config));
-            if inside.exists() || !beside.exists() {
-                inside
-            } else {
-                beside
-            }
+        let inside = normal(&folder, Path::new(config));
+        let beside = normal(place.root, Path::new(config));
+        if inside.exists() || !beside.exists() {
+            inside
+        } else {
+            beside
         }
-        None => {
-            let own = folder.join(format!("fly.{}.toml", place.environment));
-            if place.environment == DEFAULT && !own.exists() {
-                folder.join(PLAIN)
-            } else {
-                own
-            }
+    } else {
+        let own = folder.join(format!("fly.{}.toml", place.environment));
+        if place.environment == DEFAULT && !own.exists() {
+            folder.join(PLAIN)
+        } else {
+            own
         }
     };
     (folder, file)
@@ -118,6 +115,7 @@ pub(super) fn load(place: Place<'_>, layers: &Layers<'_>) -> LoadedService {
         service: Service {
             name: place.service.to_owned(),
             app,
+            witness: None,
             config,
             file,
             files,
@@ -141,7 +139,10 @@ fn read_file(place: Place<'_>, path: &Path, name: &str) -> (Option<FlyFile>, Opt
         Err(Unread::Wrong(problem)) => return (None, None, vec![problem]),
         Err(Unread::Missing) => return (None, None, vec![missing(place, path, name)]),
     };
-    if name.ends_with(".json") || name.ends_with(".yaml") {
+    if path
+        .extension()
+        .is_some_and(|kind| kind == "json" || kind == "yaml")
+    {
         let problem = Problem::whole(name, "is no TOML, and shipctl reads TOML alone");
         let mend = "write it as TOML: `flyctl config save` makes one of what is deployed";
         return (None, None, vec![problem.hint(mend)]);
@@ -223,6 +224,7 @@ pub(super) fn bare(name: &str, app: &str, toml: Option<FlyToml>, settler: &mut S
     Service {
         name: name.to_owned(),
         app: app.to_owned(),
+        witness: None,
         config: PathBuf::new(),
         file: toml.map(|toml| FlyFile {
             path: PathBuf::new(),

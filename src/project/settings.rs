@@ -16,7 +16,7 @@ pub(crate) struct Flag {
     /// As in [`Key::path`]: `verify.bake`.
     pub(crate) key: &'static str,
     /// `--bake`.
-    pub(crate) flag: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) value: String,
 }
 
@@ -93,8 +93,8 @@ impl Layers<'_> {
         let key_path = key.path();
         for flag in self.flags.iter().filter(|flag| flag.key == key_path) {
             match key.of_text(&flag.value) {
-                Ok(setting) => return Some((setting, Source::Flag(flag.flag))),
-                Err(cause) => problems.push(Problem::of_value(flag.flag, cause)),
+                Ok(setting) => return Some((setting, Source::Flag(flag.name))),
+                Err(cause) => problems.push(Problem::of_value(flag.name, cause)),
             }
         }
         let variables: Vec<String> = (key_path == STATE_URL.path())
@@ -268,15 +268,12 @@ impl<'a> Settler<'a> {
     /// The value that was set, else `default` with its source.
     fn settle(&mut self, key: &Key, default: Option<(Setting, Source)>) -> Option<Setting> {
         let found = self.find(key).or(default);
-        match found {
-            Some((setting, source)) => {
-                self.note(key, setting.to_json(), source);
-                Some(setting)
-            }
-            None => {
-                self.note(key, serde_json::Value::Null, Source::Default);
-                None
-            }
+        if let Some((setting, source)) = found {
+            self.note(key, setting.to_json(), source);
+            Some(setting)
+        } else {
+            self.note(key, serde_json::Value::Null, Source::Default);
+            None
         }
     }
 
@@ -371,7 +368,7 @@ mod tests {
         );
         let flags = [Flag {
             key: "verify.bake",
-            flag: "--bake",
+            name: "--bake",
             value: "1s".to_owned(),
         }];
         let process = Variables(BTreeMap::from([(
