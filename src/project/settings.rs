@@ -124,7 +124,7 @@ impl Layers<'_> {
                 match placeholder(value).map_or_else(|| key.of_text(value), Err) {
                     Ok(setting) => return Some((setting, source)),
                     Err(cause) => {
-                        problems.push(Problem::on_line(&file.file, line, format!("`{name}`: {cause}")))
+                        problems.push(Problem::on_line(&file.file, line, format!("`{name}`: {cause}")));
                     }
                 }
             }

@@ -41,7 +41,7 @@ fn problems_of(document: &Document) -> Vec<Problem> {
         match name.text.as_str() {
             "environments" => named(document, name, node, Place::Environment, &mut problems),
             "services" => named(document, name, node, Place::Service, &mut problems),
-            "verify" => table(document, "verify", name, node, Place::Verify, &mut problems),
+            "verify" => table(document, "verify", node, Place::Verify, &mut problems),
             later if LATER.contains(&later) => problems.push(
                 document
                     .problem(
@@ -52,7 +52,7 @@ fn problems_of(document: &Document) -> Vec<Problem> {
                     .hint(format!("remove `[{later}]`")),
             ),
             other => match TABLES.iter().find(|table| **table == other) {
-                Some(known) => table(document, known, name, node, Place::Table(known), &mut problems),
+                Some(known) => table(document, known, node, Place::Table(known), &mut problems),
                 None => problems.push(unknown(document, name, "", &TABLES)),
             },
         }
@@ -80,19 +80,12 @@ fn named(document: &Document, name: &Name, node: &Node, place: Place, problems: 
                 problem.hint("use letters, digits, `-`, `_` and `.`, beginning with a letter or digit"),
             );
         }
-        table(document, &path, own, inner, place, problems);
+        table(document, &path, inner, place, problems);
     }
 }
 
 /// One table with its keys, and with a `verify` of its own where that may stand.
-fn table(
-    document: &Document,
-    path: &str,
-    name: &Name,
-    node: &Node,
-    place: Place,
-    problems: &mut Vec<Problem>,
-) {
+fn table(document: &Document, path: &str, node: &Node, place: Place, problems: &mut Vec<Problem>) {
     if !is_table(document, path, node, problems) {
         return;
     }
@@ -102,7 +95,6 @@ fn table(
             table(
                 document,
                 &format!("{path}.verify"),
-                name,
                 value,
                 Place::Verify,
                 problems,
@@ -110,15 +102,14 @@ fn table(
             continue;
         }
         let keys = KEYS.iter().filter(|key| key.place == place);
-        match keys.clone().find(|key| key.name == own.text) {
-            Some(key) => problems.extend(wrong(document, path, key, value)),
-            None => {
-                let mut names: Vec<&str> = keys.map(|key| key.name).collect();
-                if holds_verify {
-                    names.push("verify");
-                }
-                problems.push(unknown(document, own, path, &names));
+        if let Some(key) = keys.clone().find(|key| key.name == own.text) {
+            problems.extend(wrong(document, path, key, value));
+        } else {
+            let mut names: Vec<&str> = keys.map(|key| key.name).collect();
+            if holds_verify {
+                names.push("verify");
             }
+            problems.push(unknown(document, own, path, &names));
         }
     }
 }

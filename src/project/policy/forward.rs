@@ -3,6 +3,8 @@
 use super::refs::any_allowed;
 use crate::error::{Error, Result};
 use crate::project::fly_toml::check::listed;
+use crate::state::freeze::Freeze;
+use crate::state::history::Repetition;
 
 /// A rule that `--override` passes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -63,7 +65,8 @@ pub(crate) struct Facts {
     pub(crate) after: Option<After>,
     /// By whom, since when and why.
     pub(crate) freeze: Option<Freeze>,
-    pub(crate) repetition: Repetition,
+    /// Of what is shipped, one for each service.
+    pub(crate) repetitions: Vec<Repetition>,
     /// The id of a deployment that was cut after its migration began and before its machines moved.
     pub(crate) unfinished: Option<String>,
     pub(crate) unfreeze: bool,
@@ -80,24 +83,6 @@ pub(crate) struct After {
     pub(crate) wanted: String,
     /// Whether this ledger is the one that others write.
     pub(crate) state_is_shared: bool,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Freeze {
-    pub(crate) reason: String,
-    pub(crate) by: String,
-    pub(crate) since: String,
-}
-
-/// Whether this was returned from, and not verified since.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Repetition {
-    #[default]
-    No,
-    /// By its digest, or by a tag that shipctl made; `deployment` is the one that was returned.
-    Same { deployment: String },
-    /// By a tag that may have moved since.
-    MayBe { deployment: String },
 }
 
 /// What a deploy that may start has to say.
@@ -133,22 +118,31 @@ pub(crate) fn check(facts: &Facts) -> Result<Passed> {
         }
     }
     passed.lifts_freeze = facts.unfreeze && facts.freeze.is_some();
-    match &facts.repetition {
-        Repetition::Same { deployment } if !facts.unfreeze => Err(Error::refused(format!(
-            "this very release failed here before: the deployment `{deployment}` was returned from it"
-        ))
-        .hint("ship a mended image or configuration")
-        .hint(format!(
-            "or run it again with `--unfreeze`; `shipctl history show {deployment}` says what failed"
-        ))),
-        Repetition::MayBe { deployment } => {
-            passed.warnings.push(format!(
-                "an image of this name was returned from by the deployment `{deployment}`; unless its tag has moved since, it will fail again"
-            ));
-            Ok(passed)
+    for repetition in &facts.repetitions {
+        match repetition {
+            Repetition::Same(before) if !facts.unfreeze => {
+                return Err(Error::refused(format!(
+                    "this very release failed here before: the deployment `{}` was returned from it",
+                    before.id
+                ))
+                .hint("ship a mended image or configuration")
+                .hint(format!(
+                    "or run it again with `--unfreeze`; `shipctl history show {}` says what failed",
+                    before.id
+                )));
+            }
+            Repetition::SameTag(before) => passed.warnings.push(format!(
+                "an image of this name was returned from by the deployment `{}`; unless its tag has moved since, it will fail again",
+                before.id
+            )),
+            Repetition::OtherConfiguration(before) => passed.warnings.push(format!(
+                "this image was returned from by the deployment `{}`, with another configuration",
+                before.id
+            )),
+            Repetition::None | Repetition::Same(_) => {}
         }
-        Repetition::No | Repetition::Same { .. } => Ok(passed),
     }
+    Ok(passed)
 }
 
 fn refs(facts: &Facts) -> Option<Error> {
@@ -220,221 +214,135 @@ fn freeze(facts: &Facts) -> Option<Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{After, Facts, Freeze, Overrides, Repetition, Rule, check};
+    use super::{After, Facts, Overrides, Rule, check};
     use crate::error::ErrorKind;
+    use crate::state::freeze::Freeze;
+    use crate::state::history::{Before, Repetition};
 
-    fn frozen() -> Option<Freeze> {
-        Some(Freeze {
+    fn frozen() -> Freeze {
+        Freeze {
             reason: "rolled back".to_owned(),
             by: "dev@example.com".to_owned(),
             since: "2026-01-28T10:00:00Z".to_owned(),
-        })
+        }
     }
 
-    fn after(satisfied: bool, state_is_shared: bool) -> Option<After> {
-        Some(After {
+    fn after(satisfied: bool, state_is_shared: bool) -> After {
+        After {
             environment: "staging".to_owned(),
             satisfied,
             wanted: "commit `abc1234`".to_owned(),
             state_is_shared,
-        })
+        }
     }
 
     fn strings(items: &[&str]) -> Vec<String> {
         items.iter().map(|item| (*item).to_owned()).collect()
     }
 
-    /// One row for each rule, with what it takes to pass it.
-    #[test]
-    fn each_rule_refuses_and_can_be_passed_as_it_says() {
-        let tags = || strings(&["refs/tags/v*"]);
-        let same = || Repetition::Same {
-            deployment: "id1".to_owned(),
-        };
-        let may_be = || Repetition::MayBe {
-            deployment: "id1".to_owned(),
-        };
-        let nothing = || Facts {
+    fn nothing() -> Facts {
+        Facts {
             environment: "production".to_owned(),
             ..Facts::default()
-        };
-        let over = |rule| Overrides(vec![rule]);
-        let rows: Vec<(&str, Facts, Result<(&[&str], usize), &str>)> = vec![
-            ("nothing is asked for", nothing(), Ok((&[], 0))),
-            (
-                "ref allowed",
-                Facts {
-                    allowed_refs: tags(),
-                    refs: strings(&["refs/heads/main", "refs/tags/v1"]),
-                    ..nothing()
-                },
-                Ok((&[], 0)),
-            ),
-            (
-                "ref not allowed",
-                Facts {
-                    allowed_refs: tags(),
-                    refs: strings(&["refs/heads/main"]),
-                    ..nothing()
-                },
-                Err("this is `refs/heads/main`"),
-            ),
-            (
-                "no ref known",
-                Facts {
-                    allowed_refs: tags(),
-                    ..nothing()
-                },
-                Err("no ref is known here"),
-            ),
-            (
-                "ref overridden",
-                Facts {
-                    allowed_refs: tags(),
-                    overrides: over(Rule::Refs),
-                    ..nothing()
-                },
-                Ok((&["refs"], 1)),
-            ),
-            (
-                "another rule overridden",
-                Facts {
-                    allowed_refs: tags(),
-                    overrides: over(Rule::Freeze),
-                    ..nothing()
-                },
-                Err("no ref is known here"),
-            ),
-            (
-                "after satisfied",
-                Facts {
-                    after: after(true, true),
-                    ..nothing()
-                },
-                Ok((&[], 0)),
-            ),
-            (
-                "after not satisfied",
-                Facts {
-                    after: after(false, true),
-                    ..nothing()
-                },
-                Err("commit `abc1234` was not verified there"),
-            ),
-            (
-                "after overridden",
-                Facts {
-                    after: after(false, false),
-                    overrides: over(Rule::After),
-                    ..nothing()
-                },
-                Ok((&["after"], 1)),
-            ),
-            (
-                "frozen",
-                Facts {
-                    freeze: frozen(),
-                    ..nothing()
-                },
-                Err("by dev@example.com: rolled back"),
-            ),
-            (
-                "unfrozen",
-                Facts {
-                    freeze: frozen(),
-                    unfreeze: true,
-                    ..nothing()
-                },
-                Ok((&[], 0)),
-            ),
-            (
-                "freeze overridden",
-                Facts {
-                    freeze: frozen(),
-                    overrides: over(Rule::Freeze),
-                    ..nothing()
-                },
-                Ok((&["freeze"], 1)),
-            ),
-            (
-                "returned from",
-                Facts {
-                    repetition: same(),
-                    ..nothing()
-                },
-                Err("failed here before"),
-            ),
-            (
-                "returned from, and everything overridden",
-                Facts {
-                    repetition: same(),
-                    overrides: Overrides(Rule::ALL.to_vec()),
-                    ..nothing()
-                },
-                Err("failed here before"),
-            ),
-            (
-                "returned from, unfrozen",
-                Facts {
-                    repetition: same(),
-                    unfreeze: true,
-                    ..nothing()
-                },
-                Ok((&[], 0)),
-            ),
-            (
-                "perhaps returned from",
-                Facts {
-                    repetition: may_be(),
-                    ..nothing()
-                },
-                Ok((&[], 1)),
-            ),
-            (
-                "migration cut off",
-                Facts {
-                    unfinished: Some("id2".to_owned()),
-                    unfreeze: true,
-                    ..nothing()
-                },
-                Err("`id2` was cut off after its migration began"),
-            ),
-            (
-                "migration cut off, and everything overridden",
-                Facts {
-                    unfinished: Some("id2".to_owned()),
-                    overrides: Overrides(Rule::ALL.to_vec()),
-                    ..nothing()
-                },
-                Err("`id2` was cut off after its migration began"),
-            ),
-        ];
-        for (case, facts, expected) in rows {
-            match (check(&facts), expected) {
-                (Ok(passed), Ok((overridden, warnings))) => {
-                    assert_eq!(passed.overridden, overridden, "{case}");
-                    assert_eq!(passed.warnings.len(), warnings, "{case}: {passed:?}");
-                    assert_eq!(
-                        passed.lifts_freeze,
-                        facts.unfreeze && facts.freeze.is_some(),
-                        "{case}"
-                    );
-                }
-                (Err(error), Err(word)) => {
-                    assert_eq!(error.kind, ErrorKind::Refused, "{case}");
-                    assert!(error.message.contains(word), "{case}: {error}");
-                    assert!(!error.hints.is_empty(), "{case}");
-                }
-                (got, _) => panic!("{case}: {got:?}"),
-            }
         }
+    }
+
+    fn over(rules: &[Rule]) -> Overrides {
+        Overrides(rules.to_vec())
+    }
+
+    /// It may start, with these rules overridden and so many warnings.
+    #[track_caller]
+    fn passes(facts: &Facts, overridden: &[&str], warnings: usize) {
+        let passed = check(facts).unwrap();
+        assert_eq!(passed.overridden, overridden);
+        assert_eq!(passed.warnings.len(), warnings, "{passed:?}");
+        assert_eq!(passed.lifts_freeze, facts.unfreeze && facts.freeze.is_some());
+    }
+
+    #[track_caller]
+    fn refused(facts: &Facts, word: &str) {
+        let error = check(facts).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Refused);
+        assert!(error.message.contains(word), "{error}");
+        assert!(!error.hints.is_empty());
+    }
+
+    #[test]
+    fn refs_after_and_freeze_hold_until_satisfied_or_overridden() {
+        passes(&nothing(), &[], 0);
+        let tags = |refs: &[&str], overrides| Facts {
+            allowed_refs: strings(&["refs/tags/v*"]),
+            refs: strings(refs),
+            overrides,
+            ..nothing()
+        };
+        passes(&tags(&["refs/heads/main", "refs/tags/v1"], over(&[])), &[], 0);
+        refused(
+            &tags(&["refs/heads/main"], over(&[])),
+            "this is `refs/heads/main`",
+        );
+        refused(&tags(&[], over(&[])), "no ref is known here");
+        refused(
+            &tags(&[], over(&[Rule::After, Rule::Freeze])),
+            "no ref is known here",
+        );
+        passes(&tags(&[], over(&[Rule::Refs])), &["refs"], 1);
+
+        let follows = |satisfied, overrides| Facts {
+            after: Some(after(satisfied, true)),
+            overrides,
+            ..nothing()
+        };
+        passes(&follows(true, over(&[])), &[], 0);
+        refused(
+            &follows(false, over(&[])),
+            "commit `abc1234` was not verified there",
+        );
+        refused(&follows(false, over(&[Rule::Refs])), "was not verified there");
+        passes(&follows(false, over(&[Rule::After])), &["after"], 1);
+
+        let held = |unfreeze, overrides| Facts {
+            freeze: Some(frozen()),
+            unfreeze,
+            overrides,
+            ..nothing()
+        };
+        refused(&held(false, over(&[])), "by dev@example.com: rolled back");
+        passes(&held(true, over(&[])), &[], 0);
+        passes(&held(false, over(&[Rule::Freeze])), &["freeze"], 1);
+    }
+
+    #[test]
+    fn what_failed_before_and_what_was_cut_off_cannot_be_overridden() {
+        let before = || Before {
+            id: "id1".to_owned(),
+            at: "2026-01-28T10:00:00Z".to_owned(),
+        };
+        let repeats = |repetition, unfreeze| Facts {
+            repetitions: vec![Repetition::None, repetition],
+            unfreeze,
+            overrides: over(&Rule::ALL),
+            ..nothing()
+        };
+        refused(&repeats(Repetition::Same(before()), false), "failed here before");
+        passes(&repeats(Repetition::Same(before()), true), &[], 0);
+        passes(&repeats(Repetition::SameTag(before()), false), &[], 1);
+        passes(&repeats(Repetition::OtherConfiguration(before()), false), &[], 1);
+        let cut = Facts {
+            unfinished: Some("id2".to_owned()),
+            unfreeze: true,
+            overrides: over(&Rule::ALL),
+            ..nothing()
+        };
+        refused(&cut, "`id2` was cut off after its migration began");
     }
 
     #[test]
     fn a_local_ledger_says_how_to_share_it() {
         let of = |shared| {
             let facts = Facts {
-                after: after(false, shared),
+                after: Some(after(false, shared)),
                 ..Facts::default()
             };
             check(&facts).unwrap_err().hints[0].clone()
