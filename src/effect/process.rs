@@ -163,7 +163,8 @@ impl Child {
         ended
     }
 
-    /// SIGTERM to the group, SIGKILL after `grace`, then as [`Child::wait`].
+    /// SIGTERM to the group, SIGKILL after `grace`, then as [`Child::wait`]. The channel should be emptied meanwhile: a
+    /// child that waits to be read does not end by itself.
     pub(crate) async fn end(&mut self, grace: Duration) -> Ended {
         let ended = self.running.end(grace).await.unwrap_or(LOST);
         self.finish_reading().await;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::{Captured, Child, Ended, Invocation, Line, Stream, capture, end_group, group_is_alive};
 
@@ -110,9 +110,8 @@ async fn a_child_that_takes_too_long_is_ended_with_all_that_it_started() {
         "trap '' TERM; sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; echo seen; wait; sleep 1000",
         pid.display()
     );
-    let begun = Instant::now();
     let call = shell(&script);
-    let running = tokio::spawn(async move { capture(&call, Duration::from_millis(700)).await });
+    let running = tokio::spawn(async move { capture(&call, Duration::from_millis(2500)).await });
     appears(&pid).await;
     let done = timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
     assert!(done.timed_out);
@@ -120,7 +119,6 @@ async fn a_child_that_takes_too_long_is_ended_with_all_that_it_started() {
         (done.signal, done.stdout.as_slice()),
         (Some(9), b"seen\n".as_slice())
     );
-    assert!(begun.elapsed() < PATIENCE);
     let grandchild = std::fs::read_to_string(&pid).unwrap();
     assert!(is_gone(grandchild.trim()).await, "the sleep lives on");
 }
@@ -153,18 +151,21 @@ async fn a_dropped_call_takes_its_child_along() {
 
 #[tokio::test]
 async fn a_detached_heir_of_the_pipes_is_not_waited_for() {
-    let script = "setsid sleep 30 & echo started; echo also >&2; exit 0";
-    let begun = Instant::now();
-    let done = captured(&shell(script)).await;
-    assert_eq!(
-        (done.code, done.stdout.as_slice()),
-        (Some(0), b"started\n".as_slice())
+    let dir = tempfile::tempdir().unwrap();
+    let heir = dir.path().join("heir");
+    std::fs::write(&heir, "").unwrap();
+    // It lives as long as its file, that is until this test is over.
+    let script = format!(
+        "setsid sh -c 'while [ -e {} ]; do sleep 0.05; done' & echo started; echo also >&2; exit 0",
+        heir.display()
     );
-    let (lines, ended) = streamed(script).await;
+    let done = captured(&shell(&script)).await;
+    assert_eq!((done.code, done.timed_out), (Some(0), false));
+    assert_eq!(done.stdout, b"started\n");
+    let (lines, ended) = streamed(&script).await;
     assert_eq!(ended.code, Some(0));
     assert_eq!(texts(&lines, Stream::Stdout), ["started"]);
     assert_eq!(texts(&lines, Stream::Stderr), ["also"]);
-    assert!(begun.elapsed() < Duration::from_secs(25), "waited for the heir");
 }
 
 #[tokio::test]

@@ -282,7 +282,7 @@ async fn a_silent_call_is_ended_and_a_senseless_answer_is_a_failure() {
     let odd = opened.releases("odd").await.unwrap_err();
     assert_eq!(odd.class, FailureClass::Unknown);
     assert!(odd.message.contains("expected a list"), "{}", odd.message);
-    let lines = opened.logs("slow", None, 30, Duration::from_secs(2)).await;
+    let lines = opened.logs("slow", None, 30, Duration::from_secs(4)).await;
     assert_eq!(lines, ["one", "two"]);
 }
 

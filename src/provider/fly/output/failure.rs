@@ -85,6 +85,7 @@ impl FailureClass {
                 | Self::ReleaseRecord
                 | Self::LeaseHeld
                 | Self::Network
+                | Self::TimedOut
         )
     }
 
