@@ -1,1 +1,2 @@
 //! One file per command: its arguments, its help, and what it does.
+pub(crate) mod config;
