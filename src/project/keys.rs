@@ -431,9 +431,11 @@ impl Setting {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::{
-        KEYS, Setting, TOKEN, VERIFY_BAKE, VERIFY_HEADERS, VERIFY_IDENTITY, VERIFY_PATH, VERIFY_SUCCESSES,
-        VERIFY_TIMEOUT, VERIFY_VERSION_FIELD, variable,
+        KEYS, Kind, LATER, Setting, TOKEN, VERIFY_BAKE, VERIFY_HEADERS, VERIFY_IDENTITY, VERIFY_PATH,
+        VERIFY_SUCCESSES, VERIFY_TIMEOUT, VERIFY_VERSION_FIELD, variable,
     };
     use crate::project::document::Document;
 
@@ -454,6 +456,50 @@ mod tests {
                 "SHIPCTL_VERIFY_TIMEOUT"
             ]
         );
+    }
+
+    /// One row of the reference for each key.
+    fn reference() -> String {
+        let mut text = "| Key | Type | Default | Variable | |\n|---|---|---|---|---|\n".to_owned();
+        for key in KEYS {
+            let kind = match key.kind {
+                Kind::Text => "string".to_owned(),
+                Kind::Boolean => "boolean".to_owned(),
+                Kind::Count => "integer".to_owned(),
+                Kind::Duration => "duration".to_owned(),
+                Kind::Texts => "array of strings".to_owned(),
+                Kind::Headers => "table of strings".to_owned(),
+                Kind::Word(words) => words
+                    .iter()
+                    .map(|word| format!("`{word}`"))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            };
+            let path = key.path();
+            let variable = variable(&path)
+                .replace("_ENV_", "<ENV>")
+                .replace("_SERVICE_", "<SERVICE>");
+            writeln!(
+                text,
+                "| `{path}` | {kind} | {} | `{variable}` | {} |",
+                key.default, key.about
+            )
+            .unwrap();
+        }
+        text
+    }
+
+    #[test]
+    fn the_reference_is_this_table() {
+        let written = include_str!("../../docs/configuration.md");
+        let reference = reference();
+        assert!(
+            written.contains(&reference),
+            "docs/configuration.md must hold\n{reference}"
+        );
+        for table in LATER {
+            assert!(written.contains(&format!("`[{table}]`")), "{table}");
+        }
     }
 
     #[test]

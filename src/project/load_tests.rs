@@ -502,3 +502,63 @@ fn an_app_without_a_file_stands_by_itself() {
     );
     assert!(service.file.as_ref().unwrap().text.contains("app = \"shop\""));
 }
+
+/// The files of this repository are the example that people copy.
+#[test]
+fn the_files_of_the_example_are_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let process = Variables::default();
+    let loaded = load_with_lints(&Request::new(root, Mode::Strict, &process)).unwrap();
+    assert_eq!(loaded.project.warnings, Vec::<String>::new());
+    assert_eq!(loaded.lints, []);
+    let memory = |environment: &str| {
+        let text = std::fs::read_to_string(root.join(format!("fly.{environment}.toml"))).unwrap();
+        let table: toml::Table = text.parse().unwrap();
+        let stop = &table["http_service"]["auto_stop_machines"];
+        assert!(
+            stop.is_bool(),
+            "{environment}: flyctl v0.2.4 knows booleans alone"
+        );
+        (
+            stop.as_bool().unwrap(),
+            table["vm"][0]["memory"].as_str().unwrap().to_owned(),
+        )
+    };
+    assert_eq!(memory("production"), (false, "512mb".to_owned()));
+    assert_eq!(memory("staging"), (true, "512mb".to_owned()));
+    assert_eq!(memory("review"), (true, "256mb".to_owned()));
+    let production = loaded.project.environment("production").unwrap();
+    assert!(production.protected);
+    assert_eq!(production.regions.len(), 2);
+    assert_eq!(production.min_instances, Some(2));
+    for environment in &loaded.project.environments {
+        let service = &environment.services[0];
+        let group = service.file.as_ref().unwrap().toml.group("app");
+        assert_eq!(group.health_check().unwrap().path.as_deref(), Some("/health"));
+        assert_eq!(service.verify.path, PathRule::Named("/health".to_owned()));
+        assert!(group.public_http);
+    }
+}
+
+#[test]
+fn the_example_of_the_reference_is_right() {
+    let text = include_str!("../../docs/configuration.md");
+    let (_, example) = text.split_once("```toml\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let folder = Folder::new(&[
+        ("shipctl.toml", example),
+        ("fly.production.toml", PRODUCTION),
+        ("fly.staging.toml", STAGING),
+        ("python_service/fly.production.toml", "app = \"shop-ai\"\n"),
+        ("python_service/fly.staging.toml", "app = \"shop-ai-staging\"\n"),
+    ]);
+    let variables = [("HEALTH_TOKEN", "t")];
+    let project = folder
+        .load_with(Mode::Strict, Wanted::All, &variables, None)
+        .unwrap();
+    assert_eq!(project.name, "shop");
+    assert_eq!(
+        project.environments[0].services[1].verify.timeout,
+        Duration::from_secs(600)
+    );
+}
