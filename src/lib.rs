@@ -1,7 +1,7 @@
 //! `shipctl` ships an app to Fly.io through flyctl, looks at what serves, and says the truth about it.
 //!
 //! Data flows one way: arguments → settings → plan → phases → events → readers. Decisions are pure functions;
-//! children, HTTP and the clock sit behind [`effect`].
+//! children, HTTP and the clock sit behind [`effect`]. `docs/architecture.md` draws the map.
 
 #![allow(dead_code)]
 
@@ -26,6 +26,14 @@ mod verification;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::Parser;
+use clap::error::ErrorKind as ClapErrorKind;
+
+use cli::{Cli, ColorChoice, Command, Globals};
+use error::{Error, Result};
+use output::Printer;
+use session::{Session, Strictness};
+
 /// Runs one command line, the program's name included, and answers with its exit code (DESIGN 9).
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
@@ -33,10 +41,131 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if sandbox::is_stand_in(args.first().map(OsString::as_os_str), world.as_deref()) {
         return sandbox::stand_in(args);
     }
-    ExitCode::SUCCESS
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &args),
+    };
+    let printer = Printer::new(&cli.globals);
+    diagnostics();
+    let result = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(2)
+        .build()
+    {
+        Ok(runtime) => {
+            let result = runtime.block_on(dispatch(&cli, printer));
+            // A child's pipe that nobody closes must not keep the answer back.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => Err(Error::internal("cannot start").cause(error)),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            printer.error(&error);
+            ExitCode::from(error.kind.exit_code())
+        }
+    }
 }
 
-/// Gives an order to a sandbox's world, for tests: see `sandbox::control` for the orders.
+/// `SHIPCTL_LOG` is for finding faults in shipctl; nothing that a user must read goes there alone.
+fn diagnostics() {
+    if let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("SHIPCTL_LOG") {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .try_init();
+    }
+}
+
+/// Help and version are answers; anything else is a wrong command line, with `--json` as a document.
+fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let json = args
+        .iter()
+        .take_while(|arg| *arg != "--")
+        .any(|arg| arg == "--json");
+    match error.kind() {
+        ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion => {
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        _ if json => {
+            let globals = Globals {
+                json,
+                color: ColorChoice::Never,
+                ..Globals::default()
+            };
+            let text = error.render().to_string();
+            let message = text
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("error: ")
+                .to_owned();
+            let own = Error::usage(message).hint("shipctl --help");
+            Printer::new(&globals).error(&own);
+            ExitCode::from(own.kind.exit_code())
+        }
+        _ => {
+            let _ = error.print();
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn dispatch(cli: &Cli, printer: Printer) -> Result<u8> {
+    let globals = &cli.globals;
+    match &cli.command {
+        Command::Deploy(args) => {
+            let session = Session::open(globals, printer, args.strictness()).await?;
+            command::deploy::run(args, &session).await
+        }
+        Command::Rollback(args) => command::rollback::run(args, &tolerant(globals, printer).await?).await,
+        Command::Status(args) => command::status::run(args, &tolerant(globals, printer).await?).await,
+        Command::Releases(args) => command::releases::run(args, &tolerant(globals, printer).await?).await,
+        Command::Verify(args) => command::verify::run(args, &tolerant(globals, printer).await?).await,
+        // Command::History(args) => command::history::run(args, &tolerant(globals, printer).await?),
+        // Command::Freeze(args) => command::freeze::run(args, &tolerant(globals, printer).await?),
+        // Command::Unfreeze(args) => command::unfreeze::run(args, &tolerant(globals, printer).await?),
+        // Command::Lock(args) => command::lock::run(args, &tolerant(globals, printer).await?),
+        Command::Config(args) => config(args, globals, &printer).await,
+        Command::Sandbox(args) => command::sandbox::run(args, globals, printer).await,
+        Command::Completions(args) => {
+            command::completions::run(args, &printer);
+            Ok(0)
+        }
+        Command::Man(args) => command::man::run(args, &printer).map(|()| 0),
+    }
+}
+
+/// Reads the files strictly, and says what they come to.
+async fn config(args: &command::config::ConfigArgs, globals: &Globals, printer: &Printer) -> Result<u8> {
+    let answer = session::with_request(
+        globals,
+        Strictness::Strict {
+            environment: None,
+            config: None,
+        },
+        |request| command::config::run(args, request),
+    )
+    .await?;
+    for warning in &answer.warnings {
+        printer.warn(warning);
+    }
+    if printer.json {
+        printer.document(&answer.json);
+    } else {
+        printer.data(&answer.text);
+    }
+    Ok(0)
+}
+
+async fn tolerant(globals: &Globals, printer: Printer) -> Result<Session> {
+    Session::open(globals, printer, Strictness::Tolerant).await
+}
+
+/// Gives an order to a sandbox's world, and answers as its control does; for tests, which read the truth from it.
 #[doc(hidden)]
 pub fn sandbox_order(world: &std::path::Path, order: serde_json::Value) -> serde_json::Value {
     sandbox::order(world, order)

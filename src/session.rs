@@ -1,1 +1,601 @@
 //! What a command works with: the project, its state, flyctl and the printer.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::cli::Globals;
+use crate::deployment::attempt::Attempt;
+use crate::deployment::event::{Reader, What};
+use crate::effect::clock;
+use crate::effect::http::Http;
+use crate::error::{Error, ErrorKind, Result};
+use crate::git::Checkout;
+use crate::output::Printer;
+use crate::output::progress::{Lines, Terminal};
+use crate::output::text::ago;
+use crate::project::load::{Mode, Request, Wanted, unknown_environment};
+use crate::project::{Environment, Project, Service, Variables, load as project};
+use crate::provider::fly::call::CallFailure;
+use crate::provider::fly::environment::{Environment as FlyEnvironment, Token, own_variable};
+use crate::provider::fly::output::failure::FailureClass;
+use crate::provider::fly::program::Program;
+use crate::provider::fly::{Flyctl, cache};
+use crate::sandbox::{Sandbox, Served};
+use crate::secret::{Redactor, Secret};
+use crate::state::EnvironmentState;
+use crate::state::bundle::Bundles;
+use crate::state::deployer::this_process;
+use crate::state::freeze::{Freeze, FreezeFile};
+use crate::state::home::Home;
+use crate::state::ledger::Ledger;
+use crate::state::lock::{Claim, Guards, Holder, Locks};
+use crate::state::record::Deployer;
+
+/// Everything that is settled before a command begins.
+pub(crate) struct Session {
+    pub(crate) globals: Globals,
+    pub(crate) printer: Printer,
+    pub(crate) project: Project,
+    pub(crate) http: Http,
+    pub(crate) redactor: Redactor,
+    variables: Variables,
+    home: Home,
+    sandbox: Option<Playground>,
+}
+
+/// The sandbox of this command: its world, and its apps over HTTP.
+struct Playground {
+    sandbox: Sandbox,
+    served: Served,
+}
+
+/// Where an app is asked for its health.
+#[derive(Clone, Debug)]
+pub(crate) struct HealthUrl {
+    /// Scheme, host and what stands before the path.
+    pub(crate) base: String,
+    /// `SHIPCTL_HEALTH_URL` says so: no public address is needed.
+    pub(crate) forced: bool,
+}
+
+impl HealthUrl {
+    /// For commands that never send a request to an app: addresses need not be listed either.
+    pub(crate) fn unasked(mut self) -> Self {
+        self.forced = true;
+        self
+    }
+}
+
+/// Who holds the lock of an app.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LockView {
+    app: String,
+    owner: String,
+    reason: Option<String>,
+    since: String,
+    run_url: Option<String>,
+    /// Taken by a person; no process stands behind it.
+    manual: bool,
+}
+
+impl LockView {
+    pub(crate) fn words(&self, now: Timestamp) -> String {
+        let reason = self
+            .reason
+            .as_deref()
+            .map(|reason| format!(": {reason}"))
+            .unwrap_or_default();
+        format!("by {}, {}{reason}", self.owner, ago(&self.since, now))
+    }
+}
+
+/// Why forward deploys are held off.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FreezeView {
+    reason: String,
+    by: String,
+    since: String,
+}
+
+impl FreezeView {
+    pub(crate) fn words(&self, now: Timestamp) -> String {
+        format!("by {}, {}: {}", self.by, ago(&self.since, now), self.reason)
+    }
+}
+
+/// How much a mistake in a file weighs: `deploy` stops, what is needed at three in the morning goes on (DESIGN 3).
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Strictness<'a> {
+    /// With the environment and the file that were named.
+    Strict {
+        environment: Option<&'a str>,
+        config: Option<&'a Path>,
+    },
+    Tolerant,
+}
+
+impl Session {
+    /// Reads the configuration and finds the state; asks nobody. `config` is what `--config` names.
+    pub(crate) async fn open(
+        globals: &Globals,
+        printer: Printer,
+        strictness: Strictness<'_>,
+    ) -> Result<Self> {
+        let variables = process_variables();
+        let start = start_folder(globals)?;
+        let url = variables.get("SHIPCTL_STATE").map(str::to_owned);
+        let project = match &globals.app {
+            Some(app) => {
+                let home = Home::resolve(url.as_deref(), &start, |name| std::env::var_os(name))?;
+                without_checkout(app, &home, &start, &variables)?
+            }
+            None => load(globals, strictness).await?,
+        };
+        let url = url.or_else(|| project.state_url.clone());
+        let mut home = Home::resolve(url.as_deref(), &project.root, |name| std::env::var_os(name))?;
+        let mut sandbox = None;
+        if globals.sandbox {
+            let root = Home::sandbox_folder(&project.name, |name| std::env::var_os(name))?;
+            let unusable = |error| {
+                Error::internal(format!("the sandbox in `{}` cannot be used", root.display())).cause(error)
+            };
+            let opened = Sandbox::open(&root, &seeds(&project)).map_err(unusable)?;
+            let served = opened.serve().map_err(unusable)?;
+            home = Home::sandbox(&root);
+            sandbox = Some(Playground {
+                sandbox: opened,
+                served,
+            });
+        }
+        Ok(Self {
+            globals: globals.clone(),
+            printer,
+            http: Http::new(),
+            redactor: Redactor::new(tokens(&variables, &project)),
+            project,
+            variables,
+            home,
+            sandbox,
+        })
+    }
+
+    /// The environment of that name; without one, the only one there is.
+    pub(crate) fn environment(&self, name: Option<&str>) -> Result<&Environment> {
+        let all = &self.project.environments;
+        match name {
+            Some(name) => self.project.environment(name).ok_or_else(|| {
+                unknown_environment(name, all.iter().map(|environment| environment.name.as_str()))
+            }),
+            None => match all.as_slice() {
+                [only] => Ok(only),
+                _ => {
+                    Err(Error::usage("no environment is named").hint(format!("name one of: {}", names(all))))
+                }
+            },
+        }
+    }
+
+    /// The services of an environment that `--service` leaves.
+    pub(crate) fn services<'e>(&self, environment: &'e Environment) -> Result<Vec<&'e Service>> {
+        let wanted = &self.globals.services;
+        for name in wanted {
+            if !environment.services.iter().any(|service| &service.name == name) {
+                let known: Vec<&str> = environment
+                    .services
+                    .iter()
+                    .map(|service| service.name.as_str())
+                    .collect();
+                return Err(
+                    Error::usage(format!("`{}` has no service `{name}`", environment.name))
+                        .hint(format!("its services are: {}", known.join(", "))),
+                );
+            }
+        }
+        let chosen = environment.services.iter();
+        Ok(chosen
+            .filter(|service| wanted.is_empty() || wanted.contains(&service.name))
+            .collect())
+    }
+
+    /// flyctl with the token of this environment.
+    pub(crate) async fn flyctl(&self, environment: &Environment) -> Result<Flyctl> {
+        let program = match &self.sandbox {
+            Some(playground) => Program::stand_in(&playground.sandbox.world())?,
+            None => Program::find(&self.variables.0)
+                .map_err(|failure| self.provider_error(environment, &failure))?,
+        };
+        let given = self.given(environment);
+        let of_child = FlyEnvironment::new(&given, self.token(environment), &self.project.flyctl_pass);
+        let cache = cache::directory(&self.variables.0);
+        Flyctl::open(program, of_child, self.redactor.clone(), cache.as_deref())
+            .await
+            .map_err(|failure| self.provider_error(environment, &failure))
+    }
+
+    fn given(&self, environment: &Environment) -> BTreeMap<String, String> {
+        let mut given = self.variables.0.clone();
+        given.extend(environment.variables.0.clone());
+        given
+    }
+
+    fn token(&self, environment: &Environment) -> Option<Token> {
+        let given = self.given(environment);
+        Token::choose(
+            &given,
+            Some(&environment.name),
+            environment.token_variable.as_deref(),
+        )
+    }
+
+    /// A failure of flyctl's before anything was released: exit 10, with the variable that held the token.
+    pub(crate) fn provider_error(&self, environment: &Environment, failure: &CallFailure) -> Error {
+        let mut error = Error::from(failure.clone());
+        error.causes.extend(failure.details.iter().cloned());
+        if matches!(
+            failure.class,
+            FailureClass::Unauthenticated | FailureClass::Unauthorized
+        ) {
+            let own = own_variable(&environment.name);
+            error = error.hint(format!("`{own}` is looked at first for `{}`", environment.name));
+        }
+        error
+    }
+
+    /// For `verify`: an API that is silent leaves what serves unknown (9); what cannot be asked at all is 10.
+    pub(crate) fn unseen_error(&self, environment: &Environment, failure: &CallFailure) -> Error {
+        let mut error = self.provider_error(environment, failure);
+        if failure.class.is_transient()
+            && !matches!(
+                failure.class,
+                FailureClass::Unauthorized | FailureClass::Unauthenticated
+            )
+        {
+            error.kind = ErrorKind::Inconclusive;
+        }
+        error
+    }
+
+    pub(crate) fn health(&self, service: &Service) -> HealthUrl {
+        if let Some(playground) = &self.sandbox {
+            return HealthUrl {
+                base: playground.served.base_url.replace("{app}", &service.app),
+                forced: false,
+            };
+        }
+        match self.variables.get("SHIPCTL_HEALTH_URL") {
+            Some(url) => HealthUrl {
+                base: url.replace("{app}", &service.app),
+                forced: true,
+            },
+            None => HealthUrl {
+                base: format!("https://{}.fly.dev", service.app),
+                forced: false,
+            },
+        }
+    }
+
+    fn state(&self, environment: &Environment) -> Result<EnvironmentState> {
+        if let Some(url) = environment
+            .state_url
+            .as_deref()
+            .filter(|_| self.sandbox.is_none())
+        {
+            let home = Home::resolve(Some(url), &self.project.root, |name| std::env::var_os(name))?;
+            return Ok(EnvironmentState::open(
+                &home,
+                &self.project.name,
+                &environment.name,
+            ));
+        }
+        Ok(EnvironmentState::open(
+            &self.home,
+            &self.project.name,
+            &environment.name,
+        ))
+    }
+
+    pub(crate) fn ledger(&self, environment: &Environment) -> Result<Ledger> {
+        Ok(self.state(environment)?.ledger())
+    }
+
+    pub(crate) fn bundles(&self, environment: &Environment) -> Result<Bundles> {
+        Ok(self.state(environment)?.bundles())
+    }
+
+    pub(crate) fn freeze_file(&self, environment: &Environment) -> Result<FreezeFile> {
+        Ok(self.state(environment)?.freeze())
+    }
+
+    pub(crate) fn freeze(&self, environment: &Environment) -> Result<Option<Freeze>> {
+        self.freeze_file(environment)?.get()
+    }
+
+    pub(crate) fn locks(&self) -> Locks {
+        self.home.locks()
+    }
+
+    /// Takes the locks of some apps, waiting for others as long as `wait`; whether it had to wait comes with them.
+    pub(crate) async fn lock(
+        &self,
+        attempt: &Attempt<'_>,
+        apps: &[String],
+        wait: Duration,
+    ) -> Result<(Guards, bool)> {
+        let claim = Claim {
+            owner: attempt.actor.clone(),
+            reason: Some(attempt.kind.as_str().to_owned()),
+            environment: attempt.environment.name.clone(),
+            deployment: Some(attempt.id.clone()),
+            deployer: self.this_process(),
+            since: attempt.started_at.clone(),
+        };
+        let names: Vec<&str> = apps.iter().map(String::as_str).collect();
+        let mut waited = false;
+        let guards = self
+            .locks()
+            .acquire(&names, &claim, wait, |holder| {
+                waited = true;
+                let (app, holder) = (holder.app.clone(), holder.sentence());
+                attempt.emitter.emit(&What::LockWaiting { app, holder });
+            })
+            .await?;
+        for left in guards.taken_over() {
+            attempt.emitter.emit(&What::LockTakenOver {
+                app: left.app.clone(),
+                from: left.sentence(),
+            });
+        }
+        for app in apps {
+            attempt.emitter.emit(&What::LockAcquired { app: app.clone() });
+        }
+        Ok((guards, waited))
+    }
+
+    /// Who runs this: `user.email` of git, else the CI's actor, else the account.
+    pub(crate) fn actor(&self, checkout: Option<&Checkout>) -> String {
+        let variable = |name: &str| self.variables.get(name).map(str::to_owned);
+        variable("GITHUB_ACTOR")
+            .or_else(|| checkout.and_then(|checkout| checkout.email.clone()))
+            .or_else(|| variable("USER"))
+            .or_else(|| variable("LOGNAME"))
+            .unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// The page of a run on GitHub Actions.
+    pub(crate) fn run_url(&self) -> Option<String> {
+        let get = |name: &str| self.variables.get(name);
+        let (server, repository, run) = (
+            get("GITHUB_SERVER_URL")?,
+            get("GITHUB_REPOSITORY")?,
+            get("GITHUB_RUN_ID")?,
+        );
+        Some(format!("{server}/{repository}/actions/runs/{run}"))
+    }
+
+    /// Those who read events: the terminal, and `--events`.
+    pub(crate) fn readers(&self) -> Result<Vec<Box<dyn Reader>>> {
+        let mut readers: Vec<Box<dyn Reader>> = vec![Box::new(Terminal::new(self.printer))];
+        if let Some(path) = &self.globals.events {
+            if path == Path::new("-") {
+                readers.push(Box::new(Lines::new(std::io::stdout())));
+            } else {
+                let file = OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(path)
+                    .map_err(|error| {
+                        Error::usage(format!("cannot write events to `{}`", path.display())).cause(error)
+                    })?;
+                readers.push(Box::new(Lines::new(file)));
+            }
+        }
+        Ok(readers)
+    }
+
+    /// The command that deploys this environment, with what policy asks for.
+    pub(crate) fn deploy_command(&self, environment: &Environment) -> String {
+        let sandbox = if self.printer.sandbox { " --sandbox" } else { "" };
+        let file = environment
+            .services
+            .first()
+            .and_then(|service| service.file.as_ref())
+            .and_then(|file| {
+                Some(
+                    file.path
+                        .strip_prefix(&self.project.root)
+                        .unwrap_or(&file.path)
+                        .to_string_lossy()
+                        .into_owned(),
+                )
+            });
+        match file.filter(|_| environment.protected) {
+            Some(file) => format!("shipctl{sandbox} deploy {} --config {file}", environment.name),
+            None => format!("shipctl{sandbox} deploy {}", environment.name),
+        }
+    }
+
+    pub(crate) fn lock_view(&self, app: &str) -> Option<LockView> {
+        let holder = self.locks().holder(app).ok().flatten().filter(Holder::holds)?;
+        Some(LockView {
+            app: holder.app.clone(),
+            owner: holder.owner.clone(),
+            reason: holder.reason.clone(),
+            since: holder.since.clone(),
+            run_url: holder.run_url.clone(),
+            manual: holder.manual,
+        })
+    }
+
+    pub(crate) fn freeze_view(&self, environment: &Environment) -> Option<FreezeView> {
+        let freeze = self.freeze(environment).ok().flatten()?;
+        Some(FreezeView {
+            reason: freeze.reason,
+            by: freeze.by,
+            since: freeze.since,
+        })
+    }
+
+    /// `SHIPCTL_VERSION`: a name of what is shipped that nobody else could know.
+    pub(crate) fn version(&self) -> Option<String> {
+        self.variables.get("SHIPCTL_VERSION").map(str::to_owned)
+    }
+
+    /// Touches what tells a later command that this one still lives; nothing depends on a single touch.
+    pub(crate) fn heartbeat(&self, environment: &Environment) {
+        if let Ok(state) = self.state(environment) {
+            let _ = std::fs::write(state.folder().join("heartbeat"), clock::now().to_string());
+        }
+    }
+
+    /// How long ago the last deployer of this environment lived.
+    pub(crate) fn heartbeat_age(&self, environment: &Environment) -> Option<Duration> {
+        let text = std::fs::read_to_string(self.state(environment).ok()?.folder().join("heartbeat")).ok()?;
+        let then: Timestamp = text.trim().parse().ok()?;
+        Duration::try_from(clock::now().duration_since(then)).ok()
+    }
+
+    pub(crate) fn this_process(&self) -> Deployer {
+        this_process(self.run_url())
+    }
+}
+
+fn start_folder(globals: &Globals) -> Result<PathBuf> {
+    let current = std::env::current_dir()
+        .map_err(|error| Error::internal("the current folder cannot be read").cause(error))?;
+    match &globals.directory {
+        None => Ok(current),
+        Some(folder) => {
+            let folder = current.join(folder);
+            if folder.is_dir() {
+                Ok(folder)
+            } else {
+                Err(Error::usage(format!("`-C {}` is no folder", folder.display())))
+            }
+        }
+    }
+}
+
+/// Reads the project that the start folder is in.
+async fn load(globals: &Globals, strictness: Strictness<'_>) -> Result<Project> {
+    with_request(globals, strictness, project::load).await
+}
+
+/// Puts together what loading needs, and does something with it.
+pub(crate) async fn with_request<T>(
+    globals: &Globals,
+    strictness: Strictness<'_>,
+    act: impl FnOnce(&Request<'_>) -> Result<T>,
+) -> Result<T> {
+    let (start, variables) = (start_folder(globals)?, process_variables());
+    let mode = match strictness {
+        Strictness::Strict { .. } => Mode::Strict,
+        Strictness::Tolerant => Mode::Tolerant,
+    };
+    let mut request = Request::new(&start, mode, &variables);
+    request.dir_is_root = globals.directory.is_some();
+    request.services = &globals.services;
+    if let Strictness::Strict { environment, config } = strictness {
+        request.wanted = if environment.is_some() || config.is_some() {
+            Wanted::One(environment)
+        } else {
+            Wanted::All
+        };
+        request.config = config;
+    }
+    let checkout = match request.root() {
+        Ok(root) => Checkout::look(&root, &variables.0).await,
+        Err(_) => None,
+    };
+    let origin = checkout.and_then(|checkout| checkout.origin);
+    request.origin = origin.as_deref();
+    act(&request)
+}
+
+fn process_variables() -> Variables {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    Variables(std::env::vars_os().filter_map(text).collect())
+}
+
+/// The environment whose ledger names the app; without one the app stands as a protected environment by itself.
+fn without_checkout(app: &str, home: &Home, start: &Path, variables: &Variables) -> Result<Project> {
+    let mut found = home.environments_of_app(app)?;
+    let (project, environment) = match found.len() {
+        0 => (app.to_owned(), app.to_owned()),
+        1 => {
+            let found = found.remove(0);
+            (found.project, found.state.environment().to_owned())
+        }
+        _ => {
+            let places: Vec<String> = found
+                .iter()
+                .map(|found| format!("{} ({})", found.state.environment(), found.project))
+                .collect();
+            return Err(Error::usage(format!(
+                "several environments on this machine name the app `{app}`: {}",
+                places.join(", ")
+            ))
+            .hint("go to the checkout of the one that is meant"));
+        }
+    };
+    Ok(Project::without_checkout(
+        &project,
+        &environment,
+        app,
+        start,
+        variables,
+    ))
+}
+
+/// What the sandbox begins with: each app with the file that it is deployed by.
+pub(crate) fn seeds(project: &Project) -> Vec<(String, String, String)> {
+    let services = project.environments.iter().flat_map(|environment| {
+        environment
+            .services
+            .iter()
+            .map(move |service| (environment, service))
+    });
+    services
+        .map(|(environment, service)| {
+            let text = service
+                .file
+                .as_ref()
+                .map(|file| file.text.clone())
+                .unwrap_or_default();
+            (environment.name.clone(), service.app.clone(), text)
+        })
+        .collect()
+}
+
+/// Every token that a variable holds: none of them may be seen anywhere.
+fn tokens(variables: &Variables, project: &Project) -> Vec<Secret> {
+    let named: Vec<&str> = project
+        .environments
+        .iter()
+        .filter_map(|environment| environment.token_variable.as_deref())
+        .collect();
+    let all = project
+        .environments
+        .iter()
+        .flat_map(|environment| environment.variables.0.iter())
+        .chain(variables.0.iter());
+    all.filter(|(name, _)| {
+        name.starts_with("FLY_API_TOKEN") || *name == "FLY_ACCESS_TOKEN" || named.contains(&name.as_str())
+    })
+    .map(|(_, value)| Secret::new(value.trim()))
+    .collect()
+}
+
+fn names(environments: &[Environment]) -> String {
+    let names: Vec<&str> = environments
+        .iter()
+        .map(|environment| environment.name.as_str())
+        .collect();
+    names.join(", ")
+}

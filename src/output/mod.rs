@@ -1,1 +1,189 @@
 //! The streams: who may print, in which form, with or without colour.
+//!
+//! stdout is data, stderr is talk. Nothing else in the program writes to either.
+
+pub(crate) mod human;
+pub(crate) mod progress;
+pub(crate) mod text;
+
+use std::io::{IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::cli::{ColorChoice, Globals};
+use crate::error::{Error, Result};
+
+/// Red, for what failed.
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Green, for what is verified.
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+/// Yellow, for what needs a look.
+pub(crate) const WARN: Style = AnsiColor::Yellow.on_default().bold();
+/// For what matters less.
+pub(crate) const DIM: Style = Style::new().dimmed();
+/// For headings and names.
+pub(crate) const BOLD: Style = Style::new().bold();
+
+/// Owns stdout and stderr, and knows what they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Printer {
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
+    pub(crate) sandbox: bool,
+    /// stdin and stderr are terminals and this is no CI: a question can be asked.
+    pub(crate) interactive: bool,
+    /// stderr is a terminal that understands cursor movement.
+    pub(crate) lively: bool,
+    color_stdout: bool,
+    color_stderr: bool,
+}
+
+impl Printer {
+    /// Looks at the streams and at `NO_COLOR`, `CLICOLOR_FORCE`, `TERM` and `CI` once.
+    pub(crate) fn new(globals: &Globals) -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let color = |terminal: bool| match globals.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => !set("NO_COLOR") && (set("CLICOLOR_FORCE") || (terminal && !dumb)),
+        };
+        let (stdout, stderr) = (std::io::stdout().is_terminal(), std::io::stderr().is_terminal());
+        let ci = std::env::var_os("CI").is_some();
+        Self {
+            json: globals.json,
+            quiet: globals.quiet,
+            verbose: globals.verbose,
+            sandbox: globals.sandbox,
+            interactive: std::io::stdin().is_terminal() && stderr && !ci && !globals.json,
+            lively: stderr && !dumb && !ci && !globals.json && !globals.quiet,
+            color_stdout: color(stdout),
+            color_stderr: color(stderr),
+        }
+    }
+
+    /// Writes data to stdout; a reader that has gone is no error.
+    pub(crate) fn data(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = out
+            .write_all(render(text, self.color_stdout).as_bytes())
+            .and_then(|()| out.flush());
+    }
+
+    /// Writes one JSON document to stdout.
+    pub(crate) fn document<T: Serialize>(&self, view: &T) {
+        match serde_json::to_string_pretty(view) {
+            Ok(text) => self.data(&(text + "\n")),
+            Err(error) => self.talk(&format!("error: cannot print the result as JSON: {error}")),
+        }
+    }
+
+    /// Writes talk to stderr, each line marked in the sandbox.
+    pub(crate) fn talk(&self, text: &str) {
+        let mut block = String::with_capacity(text.len() + 16);
+        for line in text.lines() {
+            if self.sandbox {
+                block.push_str(&paint(DIM, "SANDBOX "));
+            }
+            block.push_str(line);
+            block.push('\n');
+        }
+        let mut err = std::io::stderr().lock();
+        let _ = err
+            .write_all(render(&block, self.color_stderr).as_bytes())
+            .and_then(|()| err.flush());
+    }
+
+    /// Asks on the terminal; `None` where the input has ended.
+    pub(crate) fn ask(&self, question: &str) -> Result<Option<String>> {
+        let mark = if self.sandbox { "SANDBOX " } else { "" };
+        let mut err = std::io::stderr().lock();
+        let asked = write!(err, "{mark}{question} [y/N] ").and_then(|()| err.flush());
+        drop(err);
+        let mut answer = String::new();
+        let read = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
+        match read {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(answer)),
+            Err(error) => Err(Error::internal("the answer cannot be read").cause(error)),
+        }
+    }
+
+    /// Talk that `--quiet` leaves out.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            self.talk(text);
+        }
+    }
+
+    pub(crate) fn warn(&self, text: &str) {
+        self.talk(&text::labelled(
+            &paint(WARN, "warning:"),
+            "warning:".len(),
+            text,
+            text::width(self),
+        ));
+    }
+
+    /// A failure: what failed on what, why, the excerpt, and what mends it. With `--json` one document.
+    pub(crate) fn error(&self, error: &Error) {
+        if self.json {
+            self.document(&ErrorView {
+                schema: "shipctl/error/1",
+                exit_code: error.kind.exit_code(),
+                name: error.kind.name(),
+                message: &error.message,
+                causes: &error.causes,
+                hints: &error.hints,
+            });
+            return;
+        }
+        let width = text::width(self);
+        let mut lines = text::labelled(&paint(BAD, "error:"), "error:".len(), &error.message, width);
+        for cause in &error.causes {
+            lines.push('\n');
+            lines.push_str(&text::labelled(
+                &paint(DIM, "caused by:"),
+                "caused by:".len(),
+                cause,
+                width,
+            ));
+        }
+        if let Some(excerpt) = &error.excerpt {
+            lines.push('\n');
+            lines.push_str(excerpt.trim_end());
+        }
+        for hint in &error.hints {
+            lines.push('\n');
+            lines.push_str(&text::labelled(&paint(BOLD, "hint:"), "hint:".len(), hint, width));
+        }
+        self.talk(&lines);
+    }
+}
+
+/// `shipctl/error/1`.
+#[derive(Serialize)]
+struct ErrorView<'a> {
+    schema: &'static str,
+    exit_code: u8,
+    name: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    causes: &'a [String],
+    hints: &'a [String],
+}
+
+/// Text in a style; the stream decides whether the style is shown.
+pub(crate) fn paint(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+fn render(text: &str, color: bool) -> String {
+    if color {
+        text.to_owned()
+    } else {
+        anstream::adapter::strip_str(text).to_string()
+    }
+}

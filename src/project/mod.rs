@@ -1,5 +1,6 @@
 //! What is configured: projects, environments and services, resolved once.
 
+mod absent;
 mod conflicts;
 pub(crate) mod diagnostics;
 pub(crate) mod discover;

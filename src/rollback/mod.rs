@@ -1,1 +1,15 @@
-//! Which release to go back to.
+//! Which release to go back to (DESIGN 7). Decides over facts; asks nothing and changes nothing.
+
+mod candidate;
+mod listed;
+mod named;
+mod no_target;
+mod pick;
+mod returning;
+mod serving;
+
+pub(crate) use candidate::Candidate;
+pub(crate) use no_target::NoTarget;
+pub(crate) use pick::{Answer, Pick, Question, Rule, pick};
+pub(crate) use returning::{ReturnQuestion, ReturnTarget, return_target};
+pub(crate) use serving::Running;

@@ -7,6 +7,7 @@
 mod answer;
 mod config;
 mod control;
+pub(crate) mod demo;
 mod duration;
 mod file;
 mod flyctl;

@@ -70,6 +70,21 @@ impl Home {
         }
     }
 
+    /// Where the sandbox of a project lies (DESIGN 10).
+    ///
+    /// # Errors
+    /// Where no variable names a folder for state.
+    pub(crate) fn sandbox_folder(
+        project: &str,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<PathBuf> {
+        let folder = own_folder(variable).ok_or_else(|| {
+            Error::config("neither `XDG_STATE_HOME` nor `HOME` names a folder for state")
+                .hint("set `HOME`, or `XDG_STATE_HOME` to an absolute path")
+        })?;
+        Ok(folder.join("sandbox").join(path_safe(project)))
+    }
+
     /// The home of one sandbox: everything below `root`, nothing elsewhere.
     pub(crate) fn sandbox(root: &Path) -> Self {
         Self {

@@ -21,7 +21,7 @@ mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bundle::Bundles;
@@ -56,6 +56,10 @@ impl EnvironmentState {
 
     pub(crate) fn environment(&self) -> &str {
         &self.environment
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(crate) fn ledger(&self) -> Ledger {

@@ -407,10 +407,9 @@ fn rows(flags: &[(&str, Option<char>, &str, &str)]) -> String {
         })
         .collect();
     let width = heads.iter().map(String::len).max().unwrap_or(0) + 3;
-    let lines: Vec<String> = heads
+    heads
         .iter()
         .zip(flags)
-        .map(|(head, (.., about))| format!("{head:width$}{about}"))
-        .collect();
-    lines.join("\n") + "\n"
+        .map(|(head, (.., about))| format!("{head:width$}{about}\n"))
+        .collect()
 }

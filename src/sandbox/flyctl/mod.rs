@@ -25,8 +25,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::file::{self, WorldFile};
-use super::world::short_stamp;
+use super::file::WorldFile;
 use arguments::Arguments;
 use failure::Failure;
 use flags::Command;
@@ -98,7 +97,6 @@ async fn command(world: WorldFile, args: &[String], variables: BTreeMap<String, 
     });
     let result = match Session::open(world, variables, arguments, args) {
         Ok(mut session) => {
-            session.log("DEBUG", "Loaded flyctl config");
             let result = perform(&mut session, &command.words()).await;
             trace(&session, &command.words()).await;
             result
@@ -193,9 +191,7 @@ async fn trace(session: &Session, command: &str) {
         return;
     }
     session.pause(COLLECTOR).await;
-    let at = short_stamp(file::now() / 1000 * 1000);
-    let at = at.trim_end_matches('Z').replace('-', "/").replace('T', " ");
     session.err(&format!(
-        "{at} traces export: context deadline exceeded: rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: dial tcp {host}: connect: connection refused\""
+        "traces export: context deadline exceeded: rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: dial tcp {host}: connect: connection refused\""
     ));
 }

@@ -115,6 +115,18 @@ impl History {
         Ok(places.first().copied())
     }
 
+    /// The configuration of the newest entry of an image that has one.
+    pub(crate) fn configuration_of(&self, app: &str, image: &Image) -> Result<Option<Configuration>> {
+        let image = ImageKey::of(image);
+        let found = self.rows_of(app).find(|(_, row)| {
+            row.has_stayed() && row.shipped.image.is_same_as(image) && !row.shipped.configuration.is_none()
+        });
+        let Some((at, _)) = found else {
+            return Ok(None);
+        };
+        Ok(self.known(at)?.configuration)
+    }
+
     /// The entry that a digest or image stands for, as [`Self::place_of`].
     pub(crate) fn known_of(
         &self,

@@ -72,6 +72,11 @@ impl History {
         &self.environment
     }
 
+    /// The id of the attempt that was begun last, as a number.
+    pub(crate) fn newest_id(&self) -> Option<u128> {
+        self.rows.last().map(|row| row.id)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

@@ -89,7 +89,7 @@ impl History {
         Standing { refuted }
     }
 
-    /// The releases that were verified and still count, newest first, from the row before `end` backwards.
+    /// The releases that were verified and still count, newest first, from the row before `end` backwards (`usize::MAX`: all).
     pub(crate) fn vouched<'h>(
         &'h self,
         app: &str,
@@ -97,7 +97,7 @@ impl History {
         end: usize,
     ) -> impl Iterator<Item = Statement> + 'h {
         let app = Key::of(app);
-        self.rows[..end]
+        self.rows[..end.min(self.rows.len())]
             .iter()
             .enumerate()
             .rev()

@@ -9,12 +9,12 @@ use serde_json::{Deserializer, Value};
 
 #[cfg(test)]
 pub(super) mod captures;
-pub(super) mod failure;
-pub(super) mod ips;
+pub(crate) mod failure;
+pub(crate) mod ips;
 pub(super) mod machines;
-pub(super) mod progress;
+pub(crate) mod progress;
 pub(super) mod releases;
-pub(super) mod transcript;
+pub(crate) mod transcript;
 pub(super) mod version;
 
 /// Output that is not what was asked for.

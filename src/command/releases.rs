@@ -1,0 +1,191 @@
+//! `shipctl releases`: the provider's releases joined with the ledger.
+
+use clap::Args;
+use futures_util::future::join_all;
+use serde::Serialize;
+
+use crate::deployment::prepare::Look;
+use crate::deployment::{backward, recall};
+use crate::effect::clock;
+use crate::error::Result;
+use crate::output::human::short_image;
+use crate::output::text::{ago, cut};
+use crate::output::{BOLD, DIM, paint};
+use crate::project::{Environment, Service};
+use crate::release::ReleaseNumber;
+use crate::rollback::{self, Answer, Question};
+use crate::session::Session;
+
+/// List releases: what serves, what was verified, and what a rollback would pick
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  shipctl releases production
+  shipctl releases production --json | jq '.services[].releases[] | select(.rollback_target)'")]
+pub(crate) struct ReleasesArgs {
+    /// The environment, as in `fly.<env>.toml`
+    #[arg(value_name = "ENV", required_unless_present = "app")]
+    environment: Option<String>,
+}
+
+/// `shipctl/releases/1`.
+#[derive(Debug, Serialize)]
+struct ReleasesView {
+    schema: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sandbox: bool,
+    environment: String,
+    services: Vec<ServiceView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ServiceView {
+    service: String,
+    app: String,
+    releases: Vec<ReleaseView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReleaseView {
+    release: ReleaseNumber,
+    status: String,
+    image: String,
+    digest: Option<String>,
+    created_at: String,
+    user: Option<String>,
+    commit: Option<String>,
+    verdict: Option<String>,
+    serving: bool,
+    rollback_target: bool,
+}
+
+pub(crate) async fn run(args: &ReleasesArgs, session: &Session) -> Result<u8> {
+    let environment = session.environment(args.environment.as_deref())?;
+    let services = session.services(environment)?;
+    let views = join_all(
+        services
+            .iter()
+            .map(|service| service_view(session, environment, service)),
+    )
+    .await;
+    let view = ReleasesView {
+        schema: "shipctl/releases/1",
+        sandbox: session.printer.sandbox,
+        environment: environment.name.clone(),
+        services: views.into_iter().collect::<Result<_>>()?,
+    };
+    if session.printer.json {
+        session.printer.document(&view);
+    } else {
+        session.printer.data(&words(&view));
+    }
+    Ok(0)
+}
+
+async fn service_view(
+    session: &Session,
+    environment: &Environment,
+    service: &Service,
+) -> Result<ServiceView> {
+    let flyctl = session.flyctl(environment).await?;
+    let health = session.health(service).unasked();
+    let look = Look {
+        service,
+        flyctl: &flyctl,
+        http: &session.http,
+        health: &health,
+        remote: false,
+        ask: false,
+    };
+    let facts = look
+        .take()
+        .await
+        .map_err(|failure| session.provider_error(environment, &failure))?;
+    let history = session.ledger(environment)?.read()?;
+    let (baseline, _) = recall::baseline(&history, service, &facts);
+    let running = backward::running(&baseline);
+    let question = Question {
+        app: &service.app,
+        history: &history,
+        releases: &facts.releases,
+        running: &running,
+        to: None,
+    };
+    let target = match rollback::pick(&question)? {
+        Answer::Target(pick) => Some(pick.target),
+        Answer::Nothing(_) => None,
+    };
+    let known = history.release_facts(&service.app, &facts.releases)?;
+    let releases = facts
+        .releases
+        .iter()
+        .zip(known)
+        .map(|(release, known)| {
+            let serving = baseline.releases.contains(&release.number);
+            let run = baseline
+                .instances
+                .iter()
+                .find(|instance| instance.release == Some(release.number));
+            let digest = run
+                .and_then(|instance| instance.image.digest.clone())
+                .or_else(|| known.as_ref().and_then(|known| known.digest.clone()));
+            ReleaseView {
+                release: release.number,
+                status: release.status.as_str().to_owned(),
+                image: release.image.name.clone(),
+                digest: digest.map(|digest| digest.to_string()),
+                created_at: release.created_at.clone(),
+                user: release.user.clone(),
+                commit: known.as_ref().and_then(|known| known.commit.clone()),
+                verdict: known.and_then(|known| known.verdict),
+                serving,
+                rollback_target: target
+                    .as_ref()
+                    .is_some_and(|target| target.release == Some(release.number)),
+            }
+        })
+        .collect();
+    Ok(ServiceView {
+        service: service.name.clone(),
+        app: service.app.clone(),
+        releases,
+    })
+}
+
+fn words(view: &ReleasesView) -> String {
+    let now = clock::now();
+    let mut out = String::new();
+    for service in &view.services {
+        out.push_str(&format!(
+            "{} {} ({})\n",
+            paint(BOLD, &view.environment),
+            service.service,
+            service.app
+        ));
+        if service.releases.is_empty() {
+            out.push_str("  no release yet\n");
+        }
+        for release in &service.releases {
+            let mark = match (release.serving, release.rollback_target) {
+                (true, _) => "serving",
+                (false, true) => "rollback",
+                (false, false) => "",
+            };
+            let verdict = release.verdict.as_deref().unwrap_or("-");
+            let line = format!(
+                "  {:<5} {mark:<9} {:<11} {verdict:<12} {:<13} {}",
+                release.release.to_string(),
+                release.status,
+                ago(&release.created_at, now),
+                short_image(&release.image),
+            );
+            out.push_str(&cut(&line, 120));
+            out.push('\n');
+        }
+    }
+    out.push_str(&paint(
+        DIM,
+        "serving: instances run it; rollback: what `shipctl rollback` would return to",
+    ));
+    out.push('\n');
+    out
+}

@@ -1,0 +1,107 @@
+//! `shipctl sandbox`: Fly without Fly, for exploring, demos and tests.
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::cli::Globals;
+use crate::error::{Error, Result};
+use crate::output::Printer;
+use crate::output::{BOLD, paint};
+use crate::sandbox::{Sandbox, demo};
+use crate::session::{Session, Strictness, seeds};
+use crate::state::home::Home;
+
+/// Play without an account, a network, flyctl or Docker
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  shipctl sandbox demo
+  shipctl --sandbox deploy staging --image registry.fly.io/shop:v3
+  shipctl --sandbox deploy staging --image registry.fly.io/shop:v4-unhealthy")]
+pub(crate) struct SandboxArgs {
+    #[command(subcommand)]
+    command: SandboxCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum SandboxCommand {
+    /// Keep the sandbox's apps answering in the foreground, for exploring
+    Up,
+    /// Forget everything that happened in this project's sandbox
+    Reset,
+    /// Show a good deploy, a bad one that returns by itself, a killed one, and a rollback
+    Demo,
+}
+
+/// `shipctl/sandbox/1`.
+#[derive(Serialize)]
+struct SandboxView {
+    schema: &'static str,
+    sandbox: bool,
+    world: String,
+    /// With `{app}` in place of an app's name.
+    url: Option<String>,
+    apps: Vec<String>,
+}
+
+pub(crate) async fn run(args: &SandboxArgs, globals: &Globals, printer: Printer) -> Result<u8> {
+    let mut printer = printer;
+    printer.sandbox = true;
+    if matches!(args.command, SandboxCommand::Demo) {
+        return demo::run(&printer).await;
+    }
+    let session = Session::open(
+        &Globals {
+            sandbox: false,
+            ..globals.clone()
+        },
+        printer,
+        Strictness::Tolerant,
+    )
+    .await?;
+    let root = Home::sandbox_folder(&session.project.name, |name| std::env::var_os(name))?;
+    let unusable =
+        |error| Error::internal(format!("the sandbox in `{}` cannot be used", root.display())).cause(error);
+    let apps: Vec<(String, String, String)> = seeds(&session.project);
+    let names: Vec<String> = apps.iter().map(|(_, app, _)| app.clone()).collect();
+    if matches!(args.command, SandboxCommand::Reset) {
+        Sandbox::reset(&root).map_err(unusable)?;
+        if root.exists() {
+            std::fs::remove_dir_all(&root).map_err(unusable)?;
+        }
+        let view = SandboxView {
+            schema: "shipctl/sandbox/1",
+            sandbox: true,
+            world: root.display().to_string(),
+            url: None,
+            apps: names,
+        };
+        if printer.json {
+            printer.document(&view);
+        } else {
+            printer.talk(&format!("the sandbox of `{}` begins anew", session.project.name));
+        }
+        return Ok(0);
+    }
+    let sandbox = Sandbox::open(&root, &apps).map_err(unusable)?;
+    let served = sandbox.serve().map_err(unusable)?;
+    let view = SandboxView {
+        schema: "shipctl/sandbox/1",
+        sandbox: true,
+        world: sandbox.world().display().to_string(),
+        url: Some(served.base_url.clone()),
+        apps: names,
+    };
+    if printer.json {
+        printer.document(&view);
+    } else {
+        for app in &view.apps {
+            printer.data(&format!(
+                "{} {}\n",
+                paint(BOLD, app),
+                served.base_url.replace("{app}", app)
+            ));
+        }
+        printer.talk("serving until Ctrl-C; deploy to it from another terminal: shipctl --sandbox deploy ENV --image …");
+    }
+    Ok(crate::command::interrupted().await.min(0))
+}

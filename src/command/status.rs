@@ -1,0 +1,442 @@
+//! `shipctl status`: what runs where; never asks an app.
+
+use std::time::Duration;
+
+use clap::Args;
+use futures_util::future::join_all;
+use futures_util::stream::{StreamExt, iter};
+use serde::Serialize;
+
+use crate::command::duration;
+use crate::deployment::baseline::Baseline;
+use crate::deployment::prepare::{Facts, Look};
+use crate::deployment::recall;
+use crate::effect::clock;
+use crate::error::Result;
+use crate::instance::CheckState;
+use crate::output::human::short_image;
+use crate::output::text::{ago, cut, width};
+use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::project::{Environment, Service};
+use crate::release::ReleaseNumber;
+use crate::session::{FreezeView, LockView, Session};
+use crate::state::history::{History, Unfinished};
+
+/// Show what runs: all environments, or one in detail
+///
+/// Asks Fly alone; never sends a request to an app, so nothing is woken.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  shipctl status
+  shipctl status production --watch
+  shipctl status --json | jq '.environments[].services[].release'")]
+pub(crate) struct StatusArgs {
+    /// The environment, as in `fly.<env>.toml`
+    #[arg(value_name = "ENV")]
+    environment: Option<String>,
+    /// Show it again every few seconds, until interrupted
+    #[arg(long)]
+    watch: bool,
+    /// Between two looks of `--watch`
+    #[arg(long, value_name = "D", value_parser = duration, default_value = "2s", requires = "watch", hide = true)]
+    interval: Duration,
+}
+
+/// `shipctl/status/1`.
+#[derive(Debug, Serialize)]
+struct StatusView {
+    schema: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sandbox: bool,
+    environments: Vec<EnvironmentView>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct EnvironmentView {
+    environment: String,
+    protected: bool,
+    services: Vec<ServiceView>,
+    lock: Option<LockView>,
+    frozen: Option<FreezeView>,
+    unfinished: Option<UnfinishedView>,
+}
+
+#[derive(Debug, Serialize)]
+struct UnfinishedView {
+    id: String,
+    kind: &'static str,
+    actor: String,
+    started_at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ServiceView {
+    service: String,
+    app: String,
+    /// Why Fly could not be asked.
+    error: Option<String>,
+    release: Option<ReleaseNumber>,
+    image: Option<String>,
+    digest: Option<String>,
+    /// Instances run different images.
+    mixed: bool,
+    /// What the ledger says of what serves: `verified`, `refuted`, `inconclusive`, or `null`.
+    verdict: Option<String>,
+    /// When the release was made; RFC 3339.
+    created_at: Option<String>,
+    user: Option<String>,
+    /// The newest release of the list, where it is not the one that serves.
+    newest: Option<ReleaseNumber>,
+    newest_status: Option<String>,
+    instances: Vec<InstanceView>,
+}
+
+#[derive(Debug, Serialize)]
+struct InstanceView {
+    id: String,
+    region: String,
+    group: Option<String>,
+    state: String,
+    release: Option<ReleaseNumber>,
+    digest: Option<String>,
+    checks: Option<String>,
+    updated_at: String,
+}
+
+pub(crate) async fn run(args: &StatusArgs, session: &Session) -> Result<u8> {
+    loop {
+        let (view, code) = look(args, session).await?;
+        if session.printer.json {
+            session.printer.document(&view);
+        } else {
+            let clear = if args.watch && session.printer.lively {
+                "\u{1b}[H\u{1b}[2J"
+            } else {
+                ""
+            };
+            let detail =
+                args.environment.is_some() || session.globals.app.is_some() || view.environments.len() == 1;
+            session.printer.data(&format!(
+                "{clear}{}",
+                words(&view, detail, width(&session.printer).min(100))
+            ));
+        }
+        if !args.watch {
+            return Ok(code);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(args.interval) => {}
+            signal = crate::command::interrupted() => return Ok(signal),
+        }
+    }
+}
+
+async fn look(args: &StatusArgs, session: &Session) -> Result<(StatusView, u8)> {
+    let environments: Vec<&Environment> = match (&args.environment, &session.globals.app) {
+        (None, None) => session.project.environments.iter().collect(),
+        (name, _) => vec![session.environment(name.as_deref())?],
+    };
+    // As many side by side as there are cores to run a flyctl on, and one more to wait with.
+    let at_once = std::thread::available_parallelism().map_or(2, usize::from) * 2;
+    let views: Vec<EnvironmentView> = iter(
+        environments
+            .iter()
+            .map(|environment| environment_view(session, environment)),
+    )
+    .buffered(at_once)
+    .collect()
+    .await;
+    let one_failed = args.environment.is_some() || session.globals.app.is_some();
+    let failed = views
+        .iter()
+        .flat_map(|view| &view.services)
+        .filter(|service| service.error.is_some())
+        .count();
+    let services: usize = views.iter().map(|view| view.services.len()).sum();
+    let code = if failed > 0 && (one_failed || failed == services) {
+        10
+    } else {
+        0
+    };
+    let view = StatusView {
+        schema: "shipctl/status/1",
+        sandbox: session.printer.sandbox,
+        environments: views,
+        warnings: session.project.warnings.clone(),
+    };
+    Ok((view, code))
+}
+
+async fn environment_view(session: &Session, environment: &Environment) -> EnvironmentView {
+    let services = match session.services(environment) {
+        Ok(services) => services,
+        Err(_) => environment.services.iter().collect(),
+    };
+    let views = join_all(
+        services
+            .iter()
+            .map(|service| service_view(session, environment, service)),
+    )
+    .await;
+    let history = session.ledger(environment).and_then(|ledger| ledger.read()).ok();
+    let unfinished =
+        lock_held_unfinished(history.as_ref(), session, environment).map(|unfinished| UnfinishedView {
+            id: unfinished.start.id.clone(),
+            kind: unfinished.start.kind.as_str(),
+            actor: unfinished.start.actor.clone(),
+            started_at: unfinished.start.started_at.clone(),
+        });
+    EnvironmentView {
+        environment: environment.name.clone(),
+        protected: environment.protected,
+        services: views,
+        lock: environment
+            .services
+            .iter()
+            .find_map(|service| session.lock_view(&service.app)),
+        frozen: session.freeze_view(environment),
+        unfinished,
+    }
+}
+
+/// The newest deployment that was cut off; one that still runs holds the lock.
+fn lock_held_unfinished(
+    history: Option<&History>,
+    session: &Session,
+    environment: &Environment,
+) -> Option<Unfinished> {
+    let held = environment
+        .services
+        .iter()
+        .any(|service| session.lock_view(&service.app).is_some());
+    recall::unfinished(history?, held).into_iter().next()
+}
+
+async fn service_view(session: &Session, environment: &Environment, service: &Service) -> ServiceView {
+    let mut view = ServiceView {
+        service: service.name.clone(),
+        app: service.app.clone(),
+        error: None,
+        release: None,
+        image: None,
+        digest: None,
+        mixed: false,
+        verdict: None,
+        created_at: None,
+        user: None,
+        newest: None,
+        newest_status: None,
+        instances: Vec::new(),
+    };
+    match facts(session, environment, service).await {
+        Ok(facts) => fill(&mut view, session, environment, service, &facts),
+        Err(error) => view.error = Some(error.message),
+    }
+    view
+}
+
+async fn facts(session: &Session, environment: &Environment, service: &Service) -> Result<Facts> {
+    let flyctl = session.flyctl(environment).await?;
+    let health = session.health(service).unasked();
+    let look = Look {
+        service,
+        flyctl: &flyctl,
+        http: &session.http,
+        health: &health,
+        remote: false,
+        ask: false,
+    };
+    look.take()
+        .await
+        .map_err(|failure| session.provider_error(environment, &failure))
+}
+
+fn fill(
+    view: &mut ServiceView,
+    session: &Session,
+    environment: &Environment,
+    service: &Service,
+    facts: &Facts,
+) {
+    let groups: Vec<String> = facts
+        .machines
+        .iter()
+        .filter_map(|machine| machine.group.clone())
+        .collect();
+    let baseline = Baseline::of(facts, &groups, Vec::new(), &service.verify);
+    view.release = baseline.release;
+    view.mixed = baseline.is_mixed();
+    view.image = baseline.image.as_ref().map(|image| image.name.clone());
+    view.digest = baseline
+        .image
+        .as_ref()
+        .and_then(|image| image.digest.as_ref().map(ToString::to_string));
+    if baseline.image.is_some()
+        && let Ok(history) = session.ledger(environment).and_then(|ledger| ledger.read())
+    {
+        view.verdict = recall::verdict(&history, &service.app, &baseline.instances);
+    }
+    if let Some(release) = facts
+        .releases
+        .iter()
+        .find(|release| Some(release.number) == baseline.release)
+    {
+        view.created_at = Some(release.created_at.clone());
+        view.user.clone_from(&release.user);
+    }
+    if let Some(newest) = facts.releases.iter().max_by_key(|release| release.number)
+        && Some(newest.number) != baseline.release
+    {
+        view.newest = Some(newest.number);
+        view.newest_status = Some(newest.status.as_str().to_owned());
+    }
+    view.instances = baseline
+        .instances
+        .iter()
+        .map(|instance| InstanceView {
+            id: instance.id.clone(),
+            region: instance.region.clone(),
+            group: instance.group.clone(),
+            state: instance.state.as_str().to_owned(),
+            release: instance.release,
+            digest: instance.image.digest.as_ref().map(ToString::to_string),
+            checks: checks(&instance.checks),
+            updated_at: instance.updated_at.clone(),
+        })
+        .collect();
+}
+
+fn checks(checks: &[CheckState]) -> Option<String> {
+    let worst = checks
+        .iter()
+        .find(|check| !check.is_passing())
+        .or(checks.first())?;
+    Some(worst.status.clone())
+}
+
+fn words(view: &StatusView, detail: bool, width: usize) -> String {
+    let now = clock::now();
+    let mut out = String::new();
+    for environment in &view.environments {
+        for service in &environment.services {
+            let name = if environment.services.len() > 1 {
+                format!("{}/{}", environment.environment, service.service)
+            } else {
+                environment.environment.clone()
+            };
+            out.push_str(&line(&paint(BOLD, &name), service, now));
+            out.push('\n');
+            if detail {
+                for instance in &service.instances {
+                    out.push_str(&cut(&instance_line(instance, now), width));
+                    out.push('\n');
+                }
+            }
+        }
+        if let Some(lock) = &environment.lock {
+            out.push_str(&format!("  {} {}\n", paint(WARN, "locked"), lock.words(now)));
+        }
+        if let Some(frozen) = &environment.frozen {
+            out.push_str(&format!("  {} {}\n", paint(WARN, "frozen"), frozen.words(now)));
+        }
+        if let Some(unfinished) = &environment.unfinished {
+            let started = ago(&unfinished.started_at, now);
+            let what = paint(WARN, "unfinished");
+            out.push_str(&format!(
+                "  {what} {} by {}, begun {started}, was cut off\n",
+                unfinished.kind, unfinished.actor
+            ));
+            let name = &environment.environment;
+            out.push_str(&format!(
+                "  {} deploy again, or shipctl rollback {name}\n",
+                paint(BOLD, "next:")
+            ));
+        }
+    }
+    for warning in &view.warnings {
+        out.push_str(&format!("{} {warning}\n", paint(WARN, "warning:")));
+    }
+    out
+}
+
+fn line(name: &str, service: &ServiceView, now: jiff::Timestamp) -> String {
+    if let Some(error) = &service.error {
+        return format!("{name}: {} {error}", paint(BAD, "cannot be asked:"));
+    }
+    if service.instances.is_empty() {
+        return format!("{name}: {} ({})", paint(BAD, "no instance"), service.app);
+    }
+    let bad = service
+        .instances
+        .iter()
+        .filter(|instance| {
+            instance
+                .checks
+                .as_deref()
+                .is_some_and(|checks| checks != "passing")
+        })
+        .count();
+    let started = service
+        .instances
+        .iter()
+        .filter(|instance| instance.state == "started")
+        .count();
+    let release = service
+        .release
+        .map(|release| release.to_string())
+        .unwrap_or_default();
+    let what = if service.mixed {
+        paint(BAD, "a mix of releases")
+    } else {
+        format!("{release} ({})", service.image.as_deref().map_or("", short_image))
+    };
+    let verdict = match service.verdict.as_deref() {
+        Some("verified") => paint(GOOD, "verified"),
+        Some(other) => paint(WARN, other),
+        None => paint(DIM, "never verified here"),
+    };
+    let checks = if bad > 0 {
+        format!(", {}", paint(BAD, &format!("{bad} failing checks")))
+    } else {
+        String::new()
+    };
+    let age = service
+        .created_at
+        .as_deref()
+        .map(|time| format!(", {}", ago(time, now)))
+        .unwrap_or_default();
+    let newest = service.newest.map_or_else(String::new, |newest| {
+        format!(
+            ", {}",
+            paint(
+                WARN,
+                &format!(
+                    "newest release {newest} is {}",
+                    service.newest_status.as_deref().unwrap_or("")
+                )
+            )
+        )
+    });
+    format!(
+        "{name}: {what}, {verdict}, {started}/{} up{checks}{age}{newest}",
+        service.instances.len()
+    )
+}
+
+fn instance_line(instance: &InstanceView, now: jiff::Timestamp) -> String {
+    let release = instance
+        .release
+        .map(|release| release.to_string())
+        .unwrap_or_default();
+    let checks = instance.checks.as_deref().map_or("no checks", |checks| checks);
+    let group = instance.group.as_deref().unwrap_or("");
+    format!(
+        "  {:<15} {:<4} {:<8} {:<8} {release:<5} {checks:<9} {}",
+        instance.id,
+        instance.region,
+        group,
+        instance.state,
+        ago(&instance.updated_at, now)
+    )
+}

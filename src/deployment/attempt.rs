@@ -1,0 +1,222 @@
+//! One attempt: who, what, under which deadline, and where it is recorded.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::deployment::event::{Emitter, Subject, What, millis};
+use crate::deployment::interrupt::Interrupts;
+use crate::deployment::job::Job;
+use crate::deployment::report::{Ending, Report};
+use crate::effect::clock;
+use crate::error::Result;
+use crate::git::{self, Checkout, Refs};
+use crate::project::Environment;
+use crate::session::Session;
+use crate::state::ledger::Ledger;
+use crate::state::record::{End, GitFacts, Kind, Mark, Record, ServiceEnd, ServiceStart, Start};
+
+/// What the phases of one deployment share.
+pub(crate) struct Attempt<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) environment: &'a Environment,
+    /// A UUIDv7.
+    pub(crate) id: String,
+    pub(crate) kind: Kind,
+    pub(crate) emitter: Emitter,
+    pub(crate) interrupts: Interrupts,
+    pub(crate) ledger: Ledger,
+    pub(crate) started: Instant,
+    pub(crate) started_at: String,
+    /// For the deployment, and afresh for a return.
+    pub(crate) timeout: Duration,
+    pub(crate) deadline: Instant,
+    pub(crate) actor: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) overridden: Vec<String>,
+    pub(crate) git: GitFacts,
+}
+
+/// What the checkout says; a project need not be one.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) checkout: Option<Checkout>,
+    pub(crate) refs: Refs,
+    pub(crate) facts: GitFacts,
+}
+
+impl Seen {
+    async fn look(session: &Session, environment: &Environment) -> Self {
+        let checkout = Checkout::look(&session.project.root, &environment.variables.0).await;
+        let refs = git::refs(|name| environment.variables.get(name), checkout.as_ref());
+        let facts = git::record(checkout.as_ref(), &refs);
+        Self {
+            checkout,
+            refs,
+            facts,
+        }
+    }
+}
+
+impl<'a> Attempt<'a> {
+    pub(crate) async fn begin(
+        session: &'a Session,
+        environment: &'a Environment,
+        kind: Kind,
+        timeout: Duration,
+        reason: Option<String>,
+    ) -> Result<(Self, Seen)> {
+        let started = Instant::now();
+        let id = uuid::Uuid::now_v7().to_string();
+        let checkout = Seen::look(session, environment).await;
+        let actor = session.actor(checkout.checkout.as_ref());
+        let subject = Subject {
+            deployment: id.clone(),
+            environment: environment.name.clone(),
+            version: None,
+            deployer: actor.clone(),
+        };
+        let emitter = Emitter::new(subject, session.readers()?);
+        let interrupts = Interrupts::listen();
+        let attempt = Self {
+            session,
+            environment,
+            id,
+            kind,
+            emitter,
+            interrupts,
+            ledger: session.ledger(environment)?,
+            started,
+            started_at: clock::now().to_string(),
+            timeout,
+            deadline: started + timeout,
+            actor,
+            reason,
+            overridden: Vec::new(),
+            git: checkout.facts.clone(),
+        };
+        Ok((attempt, checkout))
+    }
+
+    /// The first line in the ledger. A deploy that cannot write it must not ship (DESIGN 8).
+    pub(crate) fn record_start(&self, services: Vec<ServiceStart>) -> Result<()> {
+        let start = Start {
+            id: self.id.clone(),
+            kind: self.kind,
+            environment: self.environment.name.clone(),
+            actor: self.actor.clone(),
+            reason: self.reason.clone(),
+            overridden: self.overridden.clone(),
+            git: self.git.clone(),
+            started_at: self.started_at.clone(),
+            deployer: self.session.this_process(),
+            services,
+        };
+        match self.ledger.append(&Record::Start(Box::new(start))) {
+            Ok(warnings) => {
+                for warning in warnings {
+                    self.emitter.warn(warning);
+                }
+                Ok(())
+            }
+            Err(error) if self.kind == Kind::Deploy => Err(error),
+            Err(error) => {
+                self.emitter
+                    .warn(format!("this attempt is not recorded: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Names flyctl's process group, so that whoever comes after a kill can end it. A mark that cannot be written
+    /// stops nothing: the start is there.
+    pub(crate) fn record_mark(
+        &self,
+        phase: &str,
+        service: &str,
+        process_group: i32,
+        start_time: u64,
+        moved: bool,
+    ) {
+        let mark = Mark {
+            id: self.id.clone(),
+            at: clock::now().to_string(),
+            phase: phase.to_owned(),
+            service: service.to_owned(),
+            process_group,
+            start_time,
+            moved,
+        };
+        if let Err(error) = self.ledger.append(&Record::Mark(mark)) {
+            tracing::warn!(%error, "a mark was not recorded");
+        }
+    }
+
+    /// The last line in the ledger; what cannot be written is said.
+    pub(crate) fn record_end(&self, report: &Report, services: Vec<ServiceEnd>) {
+        let end = End {
+            id: self.id.clone(),
+            ended_at: clock::now().to_string(),
+            outcome: report
+                .outcome
+                .unwrap_or(crate::state::record::Outcome::Inconclusive),
+            services,
+            report: serde_json::to_value(report).unwrap_or_default(),
+        };
+        if let Err(error) = self.ledger.append(&Record::End(Box::new(end))) {
+            self.emitter
+                .warn(format!("the end of this attempt is not recorded: {error}"));
+        }
+    }
+
+    /// The tag of what is built: it names the commit, and no two builds share it (DESIGN 5).
+    pub(crate) fn label(&self) -> String {
+        let end = crate::output::human::short_id(&self.id);
+        let Some(describe) = self.git.describe.as_deref() else {
+            return self.id.clone();
+        };
+        let allowed = |c: char| {
+            if c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-') {
+                c
+            } else {
+                '-'
+            }
+        };
+        let describe: String = describe.chars().map(allowed).collect();
+        let describe = describe.trim_start_matches(['.', '-']);
+        let room = 128 - end.len() - 1;
+        format!("{}-{end}", &describe[..describe.len().min(room)])
+    }
+
+    /// The answer as it stands, without its services.
+    pub(crate) fn report(&self, ending: Ending, jobs: &[Job<'_>], hints: Vec<String>) -> Report {
+        Report {
+            schema: "shipctl/deployment/1",
+            sandbox: self.session.printer.sandbox,
+            id: self.id.clone(),
+            kind: self.kind.as_str(),
+            environment: self.environment.name.clone(),
+            outcome: Some(ending.outcome()),
+            exit_code: ending.exit_code(),
+            name: ending.name().to_owned(),
+            actor: self.actor.clone(),
+            reason: self.reason.clone(),
+            git: self.git.clone(),
+            started_at: self.started_at.clone(),
+            duration_ms: millis(self.started.elapsed()),
+            phases: self.emitter.phases(),
+            services: jobs.iter().map(super::conclude::service_report).collect(),
+            hints,
+            warnings: self.emitter.warnings(),
+        }
+    }
+
+    pub(crate) fn emit_end(&self, ending: Ending) {
+        self.emitter.emit(&match ending {
+            Ending::Ok => What::DeploymentCompleted,
+            other => What::DeploymentFailed {
+                outcome: other.name(),
+            },
+        });
+    }
+}

@@ -1,0 +1,443 @@
+//! A rollback: the last verified release, shipped with the configuration of then, and verified like a deploy.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::deployment::attempt::Attempt;
+use crate::deployment::baseline::Baseline;
+use crate::deployment::course::{self, Options};
+use crate::deployment::event::{Phase, What};
+use crate::deployment::expect::{self, Ground, Naming};
+use crate::deployment::forward::{file_variables, service_start, settle_the_past};
+use crate::deployment::job::{Course, Destination, Job, Stage};
+use crate::deployment::prepare::{Facts, Look};
+use crate::deployment::recall;
+use crate::deployment::report::Ending;
+use crate::deployment::witnesses::FlyWitnesses;
+use crate::deployment::{configuration, finish, plan, returning, rules, shipment};
+use crate::error::{Error, Result};
+use crate::instance::{CheckState, Instance, InstanceState};
+use crate::project::fly_toml::FlyToml;
+use crate::project::{Identity, Service};
+use crate::provider::fly::Flyctl;
+use crate::provider::fly::output::failure::FailureClass;
+use crate::provider::fly::output::ips::Address;
+use crate::rollback::{self, Answer, Pick, Question, Running};
+use crate::session::Session;
+use crate::state::history::{History, Known};
+use crate::state::record::{Configuration, Kind};
+use crate::verification::expectation::Kind as Verifying;
+use crate::verification::identity::Names;
+
+/// What `shipctl rollback` was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) environment: Option<String>,
+    pub(crate) to: Option<String>,
+    pub(crate) with_release_command: bool,
+    pub(crate) yes: bool,
+    pub(crate) dry_run: bool,
+    pub(crate) reason: Option<String>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) bake: Option<Duration>,
+    pub(crate) lock_wait: Duration,
+}
+
+/// Rolls back; the exit code is the answer's.
+pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8> {
+    let environment = session.environment(request.environment.as_deref())?;
+    let services = session.services(environment)?;
+    let timeout = request.timeout.unwrap_or(environment.deploy_timeout);
+    let (attempt, _) = Attempt::begin(
+        session,
+        environment,
+        Kind::Rollback,
+        timeout,
+        request.reason.clone(),
+    )
+    .await?;
+    let phase = attempt
+        .emitter
+        .start(Phase::Prepare, format!("looking at {}", environment.name));
+    for warning in &session.project.warnings {
+        attempt.emitter.warn(warning.clone());
+    }
+    let prepared = tokio::select! {
+        prepared = prepare(&attempt, request, &services, &[]) => prepared,
+        () = course::talk(|| phase.waiting("flyctl to answer".to_owned())) => unreachable!("talk never ends"),
+        signal = async { attempt.interrupts.clone().next().await } => {
+            phase.failed("interrupted");
+            return Ok(Ending::Interrupted(signal).exit_code());
+        }
+    };
+    let (mut jobs, picks, mut history) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            phase.failed(error.message.clone());
+            return Err(error);
+        }
+    };
+    phase.completed(plan::summary(&jobs));
+    attempt.emitter.set_version(plan::version(&jobs));
+    for line in said(&picks) {
+        attempt.emitter.warn(line);
+    }
+    if request.dry_run {
+        plan::print(session, &attempt, &jobs, false, request.bake);
+        return Ok(0);
+    }
+    rules::bound(environment, &jobs, &history)?;
+    rules::consent(
+        &attempt,
+        request,
+        &jobs,
+        &picks,
+        &recall::unfinished(&history, false),
+    )?;
+
+    let phase = attempt.emitter.start(Phase::Lock, "");
+    let apps: Vec<String> = jobs.iter().map(|job| job.service.app.clone()).collect();
+    let (locks, waited) = match session.lock(&attempt, &apps, request.lock_wait).await {
+        Ok(locked) => locked,
+        Err(error) => {
+            phase.failed(error.message.clone());
+            return Err(error);
+        }
+    };
+    if waited || rules::has_moved(&attempt, &history) {
+        (jobs, _, history) = prepare(&attempt, request, &services, &[]).await?;
+    }
+    phase.completed("");
+
+    attempt.record_start(jobs.iter().map(|job| service_start(&attempt, job)).collect())?;
+    let headline = plan::headline(&environment.name, &jobs);
+    attempt.emitter.emit(&What::DeploymentStarted { headline });
+    let mut result = match settle_the_past(&attempt, &history, &jobs).await {
+        Ok(()) => course::run(&attempt, &mut jobs, options(request)).await,
+        Err(interrupted) => Err(interrupted),
+    };
+    // An image that is gone from the registry: the next older candidate, and it says so (DESIGN 7).
+    let mut gone: Vec<String> = Vec::new();
+    while request.to.is_none()
+        && result.is_ok()
+        && let Some(image) = image_gone(&jobs)
+    {
+        gone.push(image.clone());
+        attempt.emitter.warn(format!(
+            "the image {image} is gone; trying the next older release"
+        ));
+        let Ok((again, _, _)) = prepare(&attempt, request, &services, &gone).await else {
+            break;
+        };
+        jobs = again;
+        result = course::run(&attempt, &mut jobs, options(request)).await;
+    }
+    let good = matches!(result, Ok(Ending::Ok));
+    let report = finish::finish(&attempt, &mut jobs, result, Some(locks)).await;
+    finish::print(&attempt, &report);
+    if good {
+        rules::freeze_after(&attempt, request, &jobs);
+    }
+    Ok(report.exit_code)
+}
+
+fn options(request: &Request) -> Options {
+    Options {
+        no_rollback: false,
+        bake: request.bake,
+    }
+}
+
+/// The image that the registry no longer has, where nothing moved because of that.
+fn image_gone(jobs: &[Job<'_>]) -> Option<String> {
+    let job = jobs.iter().find(|job| {
+        let class = job.course.provider.as_ref().and_then(|provider| provider.class);
+        class == Some(FailureClass::ImageMissing) && job.course.stage == Stage::Untouched
+    })?;
+    job.shipment.image.as_ref().map(|image| image.name.clone())
+}
+
+/// What a person should know of the targets.
+fn said(picks: &[Pick]) -> Vec<String> {
+    let mut said = Vec::new();
+    for pick in picks.iter().filter(|pick| !pick.target.verified) {
+        said.push(format!("{} is unverified: {}", pick.target.name(), pick.reason));
+        if let Some(beside) = &pick.beside {
+            said.push(format!(
+                "the last one that this ledger verified is {}; `--to` ships it",
+                beside.name()
+            ));
+        }
+    }
+    said
+}
+
+async fn prepare<'s>(
+    attempt: &Attempt<'_>,
+    request: &Request,
+    services: &[&'s Service],
+    gone: &[String],
+) -> Result<(Vec<Job<'s>>, Vec<Pick>, History)> {
+    let session = attempt.session;
+    let history = match attempt.ledger.read() {
+        Ok(history) => history,
+        Err(error) => {
+            // At three in the morning an unreadable ledger is not the problem: flyctl's releases are there still.
+            attempt
+                .emitter
+                .warn(format!("the ledger cannot be read: {error}"));
+            History::empty(&attempt.environment.name)
+        }
+    };
+    for warning in history.warnings() {
+        attempt.emitter.warn(warning.clone());
+    }
+    let flyctl = session.flyctl(attempt.environment).await?;
+    let looks = services.iter().map(|service| async {
+        let health = session.health(service);
+        let look = Look {
+            service,
+            flyctl: &flyctl,
+            http: &session.http,
+            health: &health,
+            remote: true,
+            ask: true,
+        };
+        look.take()
+            .await
+            .map_err(|failure| session.provider_error(attempt.environment, &failure))
+    });
+    let (mut jobs, mut picks) = (Vec::new(), Vec::new());
+    for (service, facts) in services.iter().zip(join_all(looks).await) {
+        let facts = facts?;
+        let (job, pick) = job(attempt, request, service, &flyctl, facts, &history, gone)?;
+        jobs.push(job);
+        picks.push(pick);
+    }
+    Ok((jobs, picks, history))
+}
+
+fn job<'s>(
+    attempt: &Attempt<'_>,
+    request: &Request,
+    service: &'s Service,
+    flyctl: &Flyctl,
+    facts: Facts,
+    history: &History,
+    gone: &[String],
+) -> Result<(Job<'s>, Pick)> {
+    let session = attempt.session;
+    let health = session.health(service);
+    let (baseline, recall) = recall::baseline(history, service, &facts);
+    let pick = pick(attempt, request, service, &baseline, &facts, history, gone)?;
+    for warning in &pick.warnings {
+        attempt.emitter.warn(warning.clone());
+    }
+    let destination = of_pick(attempt, service, &baseline, &facts, &pick);
+    let shipped = destination
+        .configuration
+        .clone()
+        .ok_or_else(|| no_configuration(service))?;
+    let mut shipment = shipment::of_target(service, &destination, shipped, request.with_release_command)
+        .map_err(Error::internal)?;
+    shipment.strategy =
+        Some(returning::strategy(&Some(facts.machines.clone()), &baseline.instances).to_owned());
+    let address = health.forced || facts.addresses.iter().any(Address::is_public);
+    let mut words = Names::default();
+    words.words.extend(destination.version.clone());
+    let named_before = destination.version.is_some();
+    let target = expect::shipped_target(
+        baseline.newest,
+        Some(destination.image.clone()),
+        std::collections::BTreeSet::new(),
+    );
+    let mut expectation = expect::expectation(Ground {
+        kind: Verifying::Rollback,
+        app: &service.app,
+        environment: attempt.environment,
+        verify: &service.verify,
+        file: &shipment.file,
+        baseline: &baseline,
+        address,
+        forced: health.forced,
+        target,
+        names: Naming {
+            expected: words,
+            named_before,
+            ..Naming::default()
+        },
+        answered_before: destination.answered,
+    });
+    if !named_before {
+        expectation.identity.mode = Identity::Off;
+    }
+    let back = way_back(&baseline, recall.as_ref(), &facts, service);
+    let migration_runs = facts
+        .machines
+        .iter()
+        .any(crate::instance::Instance::is_running_release_command);
+    let job = Job {
+        service,
+        flyctl: flyctl.clone(),
+        witnesses: FlyWitnesses {
+            app: service.app.clone(),
+            flyctl: flyctl.clone(),
+            http: session.http.clone(),
+            health,
+            verify: service.verify.clone(),
+        },
+        releases: facts.releases,
+        addresses: facts.addresses,
+        shipment,
+        baseline,
+        expectation,
+        destination: back,
+        migration_runs,
+        course: Course::default(),
+    };
+    Ok((job, pick))
+}
+
+fn no_configuration(service: &Service) -> Error {
+    Error::refused(format!(
+        "no configuration is known to roll `{}` back with",
+        service.app
+    ))
+    .hint("run it in the checkout of the app, where its fly.toml lies")
+}
+
+/// The target with the configuration of then: the ledger's, else the file at hand, else what flyctl has.
+fn of_pick(
+    attempt: &Attempt<'_>,
+    service: &Service,
+    baseline: &Baseline,
+    facts: &Facts,
+    pick: &Pick,
+) -> Destination {
+    let target = &pick.target;
+    let configuration = match &target.configuration {
+        Some(kept) => {
+            let sources = [
+                configuration::variables_of(&baseline.instances),
+                file_variables(service),
+            ];
+            let restored = configuration::restore(kept, &sources);
+            for name in &restored.missing {
+                attempt.emitter.warn(format!(
+                    "the value of `{name}` in `[env]` is not known any more; it stays `[REDACTED]`"
+                ));
+            }
+            Some(restored.configuration)
+        }
+        None => {
+            configuration::whole(service, &[]).or_else(|| facts.remote.as_ref().map(configuration::of_remote))
+        }
+    };
+    Destination {
+        image: target.image.clone(),
+        release: target.release,
+        configuration,
+        version: target.version.clone(),
+        answered: target.entry.as_ref().is_some_and(|entry| entry.answered),
+    }
+}
+
+/// The release to go back to, or what exists instead (3).
+fn pick(
+    attempt: &Attempt<'_>,
+    request: &Request,
+    service: &Service,
+    baseline: &Baseline,
+    facts: &Facts,
+    history: &History,
+    gone: &[String],
+) -> Result<Pick> {
+    let running = running(baseline);
+    let answer = rollback::pick(&Question {
+        app: &service.app,
+        history,
+        releases: &facts.releases,
+        running: &running,
+        to: request.to.as_deref(),
+    })?;
+    match answer {
+        Answer::Target(mut pick) => {
+            if rules::pick_without(&mut pick, gone) {
+                Ok(*pick)
+            } else {
+                Err(Error::refused(
+                    "every candidate's image is gone from the registry",
+                ))
+            }
+        }
+        Answer::Nothing(none) => Err(none.error(&attempt.environment.name)),
+    }
+}
+
+/// The counted instances as a rollback sees them.
+pub(crate) fn running(baseline: &Baseline) -> Vec<Running> {
+    let good = baseline.failing.is_empty();
+    let judge = |instance: &Instance| {
+        let checks = instance.checks.iter().all(CheckState::is_passing);
+        let asleep = instance.has_autostop() && !instance.has_crashed();
+        let up = match instance.state {
+            InstanceState::Started => checks,
+            InstanceState::Stopped | InstanceState::Suspended => asleep,
+            _ => false,
+        };
+        good && up
+    };
+    baseline
+        .instances
+        .iter()
+        .map(|instance| Running::of(instance, judge(instance)))
+        .collect()
+}
+
+/// Where a refuted rollback goes: what served before it, where that was good.
+fn way_back(
+    baseline: &Baseline,
+    recall: Option<&Known>,
+    facts: &Facts,
+    service: &Service,
+) -> std::result::Result<Destination, String> {
+    let configuration: Option<Configuration> = recall
+        .and_then(|recall| recall.configuration.clone())
+        .map(|kept| {
+            let sources = [
+                configuration::variables_of(&baseline.instances),
+                file_variables(service),
+            ];
+            configuration::restore(&kept, &sources).configuration
+        })
+        .or_else(|| {
+            facts
+                .remote
+                .as_ref()
+                .filter(|_| baseline.newest == baseline.release)
+                .map(configuration::of_remote)
+        })
+        .or_else(|| configuration::whole(service, &[]));
+    match (&baseline.image, baseline.failing.is_empty()) {
+        (Some(image), true) => Ok(Destination {
+            image: image.clone(),
+            release: baseline.release,
+            configuration,
+            version: baseline.version.clone(),
+            answered: baseline.answered,
+        }),
+        (Some(_), false) => Err("what served before the rollback was failing".to_owned()),
+        (None, _) => Err("what served before the rollback was a mix, or nothing".to_owned()),
+    }
+}
+
+/// The configuration that an app without a file is read by: flyctl's own.
+pub(crate) fn file_of(service: &Service, facts: &Facts) -> FlyToml {
+    service
+        .file
+        .as_ref()
+        .map(|file| file.toml.clone())
+        .or_else(|| facts.remote.as_ref().map(FlyToml::from_json))
+        .unwrap_or_default()
+}

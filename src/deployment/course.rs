@@ -1,0 +1,514 @@
+//! From the first shipment to the ending: ship, verify, bake, and what follows where that is not good.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use crate::deployment::attempt::Attempt;
+use crate::deployment::event::{Phase, What};
+use crate::deployment::expect;
+use crate::deployment::job::{Job, Stage};
+use crate::deployment::prepare;
+use crate::deployment::report::Ending;
+use crate::deployment::returning;
+use crate::deployment::ship::{Conditions, DeploymentWatch, ProviderEnd, Shipped, TALK, ship};
+use crate::deployment::stages::Stages;
+use crate::deployment::{conclude, diagnose};
+use crate::effect::process::Child;
+use crate::instance::Instance;
+use crate::provider::fly::invocation::DeployCall;
+use crate::release::Release;
+use crate::verification::expectation::{Expectation, Kind as Verifying};
+use crate::verification::watch::{Change, Shipping, Watch};
+use crate::verification::{Judgement, Verdict};
+
+/// What a person asked for beside the shipment itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) no_rollback: bool,
+    pub(crate) bake: Option<Duration>,
+}
+
+/// A signal, and the flyctl that may still run for each service.
+pub(crate) struct Interrupted {
+    pub(crate) signal: u8,
+    pub(crate) children: Vec<Child>,
+}
+
+/// Ships everything, level by level, and brings it to an end.
+pub(crate) async fn run(
+    attempt: &Attempt<'_>,
+    jobs: &mut [Job<'_>],
+    options: Options,
+) -> Result<Ending, Interrupted> {
+    let mut ordered: Vec<Vec<usize>> = levels(jobs);
+    let mut stopped = false;
+    for level in ordered.drain(..) {
+        if stopped {
+            break;
+        }
+        ship_level(attempt, jobs, &level, options).await?;
+        stopped = level
+            .iter()
+            .any(|&index| jobs[index].course.stage != Stage::Verified);
+    }
+    let all_good = jobs.iter().all(|job| job.course.stage == Stage::Verified);
+    if !all_good {
+        put_right(attempt, jobs, options).await?;
+    }
+    Ok(conclude::ending(
+        &jobs.iter().map(|job| job.course.stage).collect::<Vec<_>>(),
+    ))
+}
+
+/// Services without an unshipped need go side by side.
+fn levels(jobs: &[Job<'_>]) -> Vec<Vec<usize>> {
+    let mut left: Vec<usize> = (0..jobs.len()).collect();
+    let mut levels = Vec::new();
+    while !left.is_empty() {
+        let waiting: Vec<&str> = left
+            .iter()
+            .map(|&index| jobs[index].service.name.as_str())
+            .collect();
+        let (mut now, mut later) = (Vec::new(), Vec::new());
+        for &index in &left {
+            let needs = &jobs[index].service.needs;
+            let free = !needs.iter().any(|need| waiting.contains(&need.as_str()));
+            if free { now.push(index) } else { later.push(index) }
+        }
+        if now.is_empty() {
+            // A circle, which the configuration is refused for; shipping all at once is the only order left.
+            now.append(&mut later);
+        }
+        levels.push(now);
+        left = later;
+    }
+    levels
+}
+
+/// One service under way: its watch stays for the bake.
+struct Sailing<'w> {
+    watch: DeploymentWatch<'w>,
+}
+
+async fn ship_level(
+    attempt: &Attempt<'_>,
+    jobs: &mut [Job<'_>],
+    level: &[usize],
+    options: Options,
+) -> Result<(), Interrupted> {
+    let what: Vec<String> = level.iter().map(|&index| headline(&jobs[index])).collect();
+    let stages = Stages::start(&attempt.emitter, level.len(), Phase::Ship, what.join(", "));
+    let parts: Vec<(&crate::project::Service, _, _, Expectation)> = level
+        .iter()
+        .map(|&index| {
+            let job = &jobs[index];
+            (
+                job.service,
+                job.witnesses.clone(),
+                call(job),
+                job.expectation.clone(),
+            )
+        })
+        .collect();
+    let mut under_way: Vec<Sailing<'_>> = parts
+        .iter()
+        .map(|(service, witnesses, _, expectation)| Sailing {
+            watch: Watch::new(
+                witnesses,
+                expectation.clone(),
+                attempt.deadline,
+                on_change(attempt, &service.name, true),
+            ),
+        })
+        .collect();
+    let shipped = {
+        let runs =
+            under_way
+                .iter_mut()
+                .zip(&parts)
+                .map(|(sailing, (service, witnesses, call, expectation))| {
+                    let stages = &stages;
+                    async move {
+                        let (invocation, left_out) = witnesses.flyctl.deploy(call);
+                        for flag in left_out {
+                            attempt.emitter.warn(format!(
+                                "this flyctl does not know `{}`: {}",
+                                flag.flag, flag.cost
+                            ));
+                        }
+                        let mark =
+                            |group, start| attempt.record_mark("ship", &service.name, group, start, false);
+                        let readdress =
+                            expectation.groups.values().any(|group| group.public) && !witnesses.health.forced;
+                        let conditions = Conditions {
+                            service: &service.name,
+                            emitter: &attempt.emitter,
+                            stages,
+                            flyctl: &witnesses.flyctl,
+                            deadline: attempt.deadline,
+                            readdress: readdress.then(|| witnesses.clone()),
+                            on_start: &mark,
+                        };
+                        ship(
+                            &invocation,
+                            &mut sailing.watch,
+                            &conditions,
+                            &mut attempt.interrupts.clone(),
+                        )
+                        .await
+                    }
+                });
+        join_all(runs).await
+    };
+    let mut interrupted: Option<Interrupted> = None;
+    for (&index, shipped) in level.iter().zip(shipped) {
+        match shipped {
+            Shipped::Judged { provider, judgement } => {
+                let course = &mut jobs[index].course;
+                course.provider = Some(provider);
+                course.judgement = Some(judgement);
+            }
+            Shipped::Interrupted { signal, child } => {
+                let so_far = interrupted.get_or_insert_with(|| Interrupted {
+                    signal,
+                    children: Vec::new(),
+                });
+                so_far.children.extend(child);
+            }
+        }
+    }
+    if let Some(interrupted) = interrupted {
+        stages.end(false, "interrupted");
+        return Err(interrupted);
+    }
+    let all_good = level.iter().all(|&index| {
+        jobs[index]
+            .course
+            .judgement
+            .as_ref()
+            .is_some_and(|judgement| judgement.verdict == Verdict::Verified)
+    });
+    let summary: Vec<String> = level.iter().map(|&index| verdict_line(&jobs[index])).collect();
+    stages.end(all_good, &summary.join("; "));
+    if all_good {
+        bake(attempt, jobs, level, &mut under_way, options).await?;
+    }
+    for &index in level {
+        settle(attempt, &mut jobs[index]).await?;
+    }
+    Ok(())
+}
+
+/// `shop:v2` for one service.
+fn headline(job: &Job<'_>) -> String {
+    let what = job.shipment.image.as_ref().map_or_else(
+        || format!("building {}", job.shipment.label.clone().unwrap_or_default()),
+        |image| crate::output::human::short_image(&image.name).to_owned(),
+    );
+    format!("{what} to {}", job.app())
+}
+
+fn verdict_line(job: &Job<'_>) -> String {
+    let Some(judgement) = &job.course.judgement else {
+        return String::new();
+    };
+    match (judgement.verdict, judgement.reasons.first()) {
+        (Verdict::Verified, _) => format!("verified by {}", judgement.evidence.as_str()),
+        (verdict, Some(reason)) => format!("{verdict}: {reason}"),
+        (verdict, None) => verdict.to_string(),
+    }
+}
+
+/// The call that ships a job; what the person passed after `--` is not set twice.
+fn call(job: &Job<'_>) -> DeployCall {
+    let shipment = &job.shipment;
+    let passed = |flag: &str| {
+        shipment
+            .flags
+            .iter()
+            .any(|given| given == flag || given.starts_with(&format!("{flag}=")))
+    };
+    let checked = job.expectation.groups.values().all(|group| group.checks > 0);
+    DeployCall {
+        app: job.app().to_owned(),
+        config: shipment.config_path.clone(),
+        dir: shipment.directory.clone(),
+        image: shipment
+            .image
+            .as_ref()
+            .filter(|_| shipment.label.is_none())
+            .map(crate::release::Image::reference),
+        image_label: shipment.label.clone(),
+        strategy: shipment.strategy.clone().filter(|_| !passed("--strategy")),
+        // Ten seconds for each machine, one after the other, for what the watch sees anyway.
+        smoke_checks: (checked && !passed("--smoke-checks")).then_some(false),
+        wait_timeout: (!passed("--wait-timeout")).then(|| expect::wait_timeout(job.expectation.timeout)),
+        release_command_timeout: None,
+        deploy_retries: Some(0),
+        extra: shipment.flags.clone(),
+    }
+}
+
+/// Tells events and journal what the watch sees.
+pub(crate) fn on_change<'c>(
+    attempt: &'c Attempt<'_>,
+    service: &str,
+    journal: bool,
+) -> Box<dyn FnMut(Change) + Send + 'c> {
+    let service = service.to_owned();
+    let mut noted = false;
+    Box::new(move |change| match change {
+        Change::Instance {
+            id,
+            region,
+            standing,
+            reason,
+            ..
+        } => {
+            if matches!(standing, "waiting" | "pending" | "unknown") && reason.is_none() {
+                return;
+            }
+            let state = reason.map_or_else(|| standing.to_owned(), |reason| format!("{standing}: {reason}"));
+            let service = service.clone();
+            let good = matches!(standing, "good" | "asleep");
+            attempt.emitter.emit(&What::ProbeChanged {
+                service,
+                instance: id,
+                region,
+                state,
+                good,
+            });
+        }
+        Change::Moved(_) if journal && !noted => {
+            noted = true;
+            attempt.record_mark("moved", &service, 0, 0, true);
+        }
+        Change::Moved(_) => {}
+        Change::Started(id) => {
+            let (service, region) = (service.clone(), String::new());
+            let state = "was stopped; started".to_owned();
+            attempt.emitter.emit(&What::ProbeChanged {
+                service,
+                instance: id,
+                region,
+                state,
+                good: false,
+            });
+        }
+        Change::NotStarted(id, why) => attempt
+            .emitter
+            .warn(format!("instance {id} could not be started: {why}")),
+    })
+}
+
+async fn bake(
+    attempt: &Attempt<'_>,
+    jobs: &mut [Job<'_>],
+    level: &[usize],
+    under_way: &mut [Sailing<'_>],
+    options: Options,
+) -> Result<(), Interrupted> {
+    let time = |index: usize| options.bake.unwrap_or(jobs[index].service.verify.bake);
+    let times: Vec<Duration> = level.iter().map(|&index| time(index)).collect();
+    let longest = times.iter().max().copied().unwrap_or_default();
+    if longest.is_zero() {
+        return Ok(());
+    }
+    let phase = attempt
+        .emitter
+        .start(Phase::Bake, format!("watching all instances for {longest:?}"));
+    let mut interrupts = attempt.interrupts.clone();
+    let baking = join_all(
+        under_way
+            .iter_mut()
+            .zip(&times)
+            .map(|(sailing, time)| sailing.watch.bake(*time)),
+    );
+    let judgements = tokio::select! {
+        signal = interrupts.next() => {
+            phase.failed("interrupted");
+            return Err(Interrupted { signal, children: Vec::new() });
+        }
+        judgements = baking => judgements,
+        () = talk(|| phase.waiting("all instances are good".to_owned())) => Vec::new(),
+    };
+    let good = judgements
+        .iter()
+        .all(|judgement| judgement.verdict == Verdict::Verified);
+    for (&index, judgement) in level.iter().zip(judgements) {
+        jobs[index].course.judgement = Some(judgement);
+    }
+    let summary: Vec<String> = level.iter().map(|&index| verdict_line(&jobs[index])).collect();
+    if good {
+        phase.completed("all instances stayed good")
+    } else {
+        phase.failed(summary.join("; "))
+    }
+    Ok(())
+}
+
+/// Never ends; says something each ten seconds.
+pub(crate) async fn talk(mut say: impl FnMut()) {
+    loop {
+        sleep(TALK).await;
+        say();
+    }
+}
+
+/// Says what a verdict means for the service: where it stands now, by a fresh look where anything is doubtful.
+async fn settle(attempt: &Attempt<'_>, job: &mut Job<'_>) -> Result<(), Interrupted> {
+    let judgement = job.course.judgement.clone().unwrap_or_else(Judgement::nothing);
+    job.course.reasons.clone_from(&judgement.reasons);
+    job.course.warnings.extend(judgement.warnings.iter().cloned());
+    let verified = judgement.verdict == Verdict::Verified;
+    let (now, releases) = look_again(attempt, job, !verified).await?;
+    job.course.now = now;
+    job.course.releases_now = releases;
+    if verified {
+        job.course.stage = Stage::Verified;
+        conclude::disagreements(job);
+        return Ok(());
+    }
+    let untouched = job.course.now.as_ref().is_some_and(|now| {
+        let counted = conclude::counted(job, now);
+        job.baseline.is_untouched(&counted) && job.baseline.moved(&counted).is_empty()
+    });
+    if untouched {
+        return stand_by_baseline(attempt, job).await;
+    }
+    conclude::explain(job);
+    job.course.stage = match judgement.verdict {
+        Verdict::Inconclusive => Stage::Inconclusive,
+        _ if job.course.now.is_none() && judgement.moved == 0 => Stage::Inconclusive,
+        _ => Stage::Refuted,
+    };
+    Ok(())
+}
+
+/// Machines and releases once more, for as long as a doubtful verdict needs them.
+async fn look_again(
+    attempt: &Attempt<'_>,
+    job: &Job<'_>,
+    needed: bool,
+) -> Result<(Option<Vec<Instance>>, Option<Vec<Release>>), Interrupted> {
+    let until = Instant::now()
+        + if needed {
+            Duration::from_secs(20)
+        } else {
+            Duration::ZERO
+        };
+    let mut interrupts = attempt.interrupts.clone();
+    loop {
+        let both = async {
+            tokio::join!(
+                async {
+                    if needed {
+                        job.flyctl.machines(job.app()).await.ok()
+                    } else {
+                        None
+                    }
+                },
+                job.flyctl.releases(job.app())
+            )
+        };
+        let (machines, releases) = tokio::select! {
+            signal = interrupts.next() => return Err(Interrupted { signal, children: Vec::new() }),
+            both = both => both,
+        };
+        let releases = releases.ok();
+        if !needed || machines.is_some() || Instant::now() >= until {
+            return Ok((machines, releases));
+        }
+        tokio::select! {
+            signal = interrupts.next() => return Err(Interrupted { signal, children: Vec::new() }),
+            () = sleep(Duration::from_secs(2)) => {}
+        }
+    }
+}
+
+/// Nothing moved: either nothing was released at all, or what served before has to be verified again.
+async fn stand_by_baseline(attempt: &Attempt<'_>, job: &mut Job<'_>) -> Result<(), Interrupted> {
+    conclude::explain(job);
+    let provider = job.course.provider.clone().unwrap_or_default();
+    if let Some(stage) = conclude::without_release(job, &provider) {
+        job.course.stage = stage;
+        return Ok(());
+    }
+    if job.baseline.is_empty() {
+        job.course
+            .warnings
+            .push("nothing served before, and nothing serves now".to_owned());
+        job.course.stage = Stage::Untouched;
+        return Ok(());
+    }
+    let phase = attempt
+        .emitter
+        .start(Phase::Verify, "nothing has moved; looking at what serves");
+    let mut expectation = job.expectation.clone();
+    expectation.kind = Verifying::Return;
+    expectation.target = expect::before_as_target(&job.baseline);
+    expectation.identity.mode = crate::project::Identity::Off;
+    let deadline = Instant::now() + job.expectation.timeout;
+    let judgement = verify(attempt, job, expectation, deadline).await?;
+    let (stage, line) = match judgement.verdict {
+        Verdict::Verified => (Stage::Untouched, "verified".to_owned()),
+        Verdict::Refuted => (Stage::Broken, first(&judgement.reasons)),
+        Verdict::Inconclusive => (Stage::Inconclusive, first(&judgement.reasons)),
+    };
+    if stage == Stage::Untouched {
+        phase.completed("every instance is as before, verified");
+    } else {
+        job.course.reasons.push(format!("what served before: {line}"));
+        phase.failed(line);
+    }
+    job.course.stage = stage;
+    job.course.afterwards = Some(judgement);
+    Ok(())
+}
+
+fn first(reasons: &[String]) -> String {
+    reasons.first().cloned().unwrap_or_default()
+}
+
+/// Looks until there is a verdict; nothing is shipped.
+pub(crate) async fn verify(
+    attempt: &Attempt<'_>,
+    job: &Job<'_>,
+    expectation: Expectation,
+    deadline: Instant,
+) -> Result<Judgement, Interrupted> {
+    let shipping = Shipping {
+        ended: true,
+        ..Shipping::default()
+    };
+    let (_sender, seen) = tokio::sync::watch::channel(shipping);
+    let listener = on_change(attempt, &job.service.name, false);
+    let mut watch = Watch::new(&job.witnesses, expectation, deadline, listener);
+    let mut interrupts = attempt.interrupts.clone();
+    tokio::select! {
+        signal = interrupts.next() => Err(Interrupted { signal, children: Vec::new() }),
+        judgement = watch.verify(seen) => Ok(judgement),
+    }
+}
+
+/// Something is not good: what was shipped returns, in reverse order, where that may and can be.
+async fn put_right(attempt: &Attempt<'_>, jobs: &mut [Job<'_>], options: Options) -> Result<(), Interrupted> {
+    let unclear = jobs.iter().any(|job| job.course.stage == Stage::Inconclusive);
+    let diagnosis = diagnose::start(attempt, jobs);
+    if !unclear {
+        for job in jobs.iter_mut().rev() {
+            if matches!(job.course.stage, Stage::Refuted | Stage::Verified) {
+                returning::go_back(attempt, job, options.no_rollback).await?;
+            }
+        }
+    }
+    diagnose::finish(attempt, jobs, diagnosis).await;
+    Ok(())
+}
+
+/// What became of flyctl, for those that only need to know whether it was well.
+pub(crate) fn ended_well(provider: Option<&ProviderEnd>) -> bool {
+    provider.is_some_and(|provider| provider.code == Some(0))
+}

@@ -1,0 +1,143 @@
+//! Why it failed: the last log lines, events and answers, gathered beside the return, and kept as a bundle.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::deployment::attempt::Attempt;
+use crate::deployment::event::Phase;
+use crate::deployment::job::{Job, Stage};
+use crate::secret::sanitise;
+
+/// The longest that a diagnosis may take (DESIGN 5).
+const LIMIT: Duration = Duration::from_secs(5);
+/// Log lines that are shown and kept.
+const LINES: usize = 30;
+
+/// The log of one service, on its way.
+pub(crate) struct Diagnosis {
+    logs: Vec<(usize, JoinHandle<Vec<String>>)>,
+}
+
+/// Asks for the logs of what failed; the answers are waited for in [`finish`].
+pub(crate) fn start(attempt: &Attempt<'_>, jobs: &[Job<'_>]) -> Diagnosis {
+    let logs = jobs
+        .iter()
+        .enumerate()
+        .filter(|(_, job)| {
+            matches!(
+                job.course.stage,
+                Stage::Refuted | Stage::Broken | Stage::Inconclusive
+            )
+        })
+        .map(|(index, job)| {
+            let (flyctl, app) = (job.flyctl.clone(), job.service.app.clone());
+            let machine = failed_instance(job);
+            let redactor = attempt.session.redactor.clone();
+            let asking = async move {
+                let lines = timeout(LIMIT, flyctl.logs(&app, machine.as_deref(), LINES, LIMIT))
+                    .await
+                    .unwrap_or_default();
+                lines
+                    .iter()
+                    .map(|line| redactor.redact(&sanitise(line)))
+                    .collect()
+            };
+            (index, tokio::spawn(asking))
+        })
+        .collect();
+    Diagnosis { logs }
+}
+
+/// The first instance with something bad against it.
+fn failed_instance(job: &Job<'_>) -> Option<String> {
+    let judgement = job.course.judgement.as_ref()?;
+    judgement
+        .instances
+        .iter()
+        .find(|instance| {
+            instance.probes.bad > 0
+                || instance
+                    .checks
+                    .as_deref()
+                    .is_some_and(|checks| checks != "passing")
+                || instance.state != "started"
+        })
+        .map(|instance| instance.id.clone())
+}
+
+/// Takes what came and writes the bundle; nothing here may stop a deployment.
+pub(crate) async fn finish(attempt: &Attempt<'_>, jobs: &mut [Job<'_>], diagnosis: Diagnosis) {
+    if diagnosis.logs.is_empty() {
+        return;
+    }
+    let phase = attempt
+        .emitter
+        .start(Phase::Diagnose, "gathering what explains it");
+    let mut bundle: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for (index, log) in diagnosis.logs {
+        let job = &mut jobs[index];
+        job.course.log = log.await.unwrap_or_default();
+        let name = &job.service.name;
+        let course = &job.course;
+        let provider = course
+            .provider
+            .as_ref()
+            .map(|provider| provider.tail.join("\n"))
+            .unwrap_or_default();
+        let judgement = course.judgement.as_ref();
+        let events: Vec<_> = judgement
+            .iter()
+            .flat_map(|judgement| &judgement.listed)
+            .map(|instance| {
+                json!({
+                    "instance": instance.id, "region": instance.region, "state": instance.state.as_str(),
+                    "checks": instance.checks.iter().map(|check| json!({
+                        "name": check.name, "status": check.status,
+                        "output": attempt.session.redactor.redact(&sanitise(&check.output)),
+                    })).collect::<Vec<_>>(),
+                    "events": instance.events.iter().map(|event| json!({
+                        "type": event.kind, "status": event.status, "at_ms": event.at_ms,
+                        "exit_code": event.exit.map(|exit| exit.code),
+                        "requested_stop": event.exit.map(|exit| exit.requested_stop),
+                    })).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        let verdict = json!({
+            "reasons": course.reasons,
+            "warnings": course.warnings,
+            "instances": judgement.map(|judgement| &judgement.instances),
+        });
+        bundle.insert(format!("{name}-log.txt"), job.course.log.join("\n").into_bytes());
+        bundle.insert(format!("{name}-flyctl.txt"), provider.into_bytes());
+        bundle.insert(
+            format!("{name}-events.json"),
+            serde_json::to_vec_pretty(&events).unwrap_or_default(),
+        );
+        bundle.insert(
+            format!("{name}-verdict.json"),
+            serde_json::to_vec_pretty(&verdict).unwrap_or_default(),
+        );
+    }
+    bundle.insert(
+        "phases.json".to_owned(),
+        serde_json::to_vec_pretty(&attempt.emitter.phases()).unwrap_or_default(),
+    );
+    match attempt
+        .session
+        .bundles(attempt.environment)
+        .and_then(|bundles| bundles.write(&attempt.id, &bundle))
+    {
+        Ok(()) => phase.completed(""),
+        Err(error) => {
+            attempt
+                .emitter
+                .warn(format!("the failure bundle was not kept: {error}"));
+            phase.failed("");
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! From settings, file, baseline and ledger to what must be true. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::deployment::baseline::Baseline;
+use crate::deployment::job::{Destination, Shipment};
+use crate::project::fly_toml::FlyToml;
+use crate::project::{Environment, Identity, PathRule, VerifySettings};
+use crate::release::{Image, ReleaseNumber};
+use crate::state::record::GitFacts;
+use crate::verification::expectation::{
+    Baseline as Before, Expectation, GroupExpectation, Kind, PathAuthority, ProbePlan, Reach, Target,
+};
+use crate::verification::identity::{IdentityRule, Names};
+
+/// What an expectation is built from.
+pub(crate) struct Ground<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) app: &'a str,
+    pub(crate) environment: &'a Environment,
+    pub(crate) verify: &'a VerifySettings,
+    pub(crate) file: &'a FlyToml,
+    pub(crate) baseline: &'a Baseline,
+    /// Something public leads to the app, or a URL was given.
+    pub(crate) address: bool,
+    /// `SHIPCTL_HEALTH_URL` is set: the first group is asked whatever its file says.
+    pub(crate) forced: bool,
+    pub(crate) target: Target,
+    pub(crate) names: Naming,
+    /// The path answered 2xx when the target, or what serves, was last verified.
+    pub(crate) answered_before: bool,
+}
+
+/// Which words name the target, and which name others.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Naming {
+    pub(crate) expected: Names,
+    pub(crate) others: Names,
+    pub(crate) named_before: bool,
+    pub(crate) both: BTreeSet<String>,
+}
+
+/// Everything that must be true of the release.
+pub(crate) fn expectation(ground: Ground<'_>) -> Expectation {
+    let Ground {
+        kind,
+        environment,
+        verify,
+        file,
+        baseline,
+        ..
+    } = ground;
+    let authority = match &verify.path {
+        PathRule::Named(_) => PathAuthority::Named,
+        PathRule::Check { .. } => PathAuthority::Check {
+            answered_before: baseline.answered || ground.answered_before,
+        },
+        PathRule::Root => PathAuthority::Root,
+    };
+    let known = kind != Kind::Live && !baseline.is_first();
+    Expectation {
+        kind,
+        app: ground.app.to_owned(),
+        target: ground.target,
+        groups: groups(file, baseline, kind, ground.forced),
+        primary_region: file.primary_region.clone(),
+        regions: environment.regions.clone(),
+        min_instances: environment.min_instances.map(|count| count as usize),
+        baseline: known.then(|| Before {
+            instances: baseline.instances.clone(),
+        }),
+        probe: ProbePlan {
+            path: verify.path.path().to_owned(),
+            address: ground.address,
+            authority,
+            successes: verify.successes,
+            reach: reach(baseline, ground.address),
+        },
+        identity: IdentityRule {
+            mode: verify.identity,
+            field: verify.version_field.clone(),
+            expected: ground.names.expected,
+            others: ground.names.others,
+            named_before: ground.names.named_before,
+            both: ground.names.both,
+        },
+        min_evidence: verify.min_evidence,
+        timeout: verify.timeout,
+    }
+}
+
+fn reach(baseline: &Baseline, address: bool) -> Reach {
+    match baseline.reach {
+        Some(reach) => reach,
+        None if !address || baseline.is_first() => Reach::New,
+        None => Reach::NotAsked,
+    }
+}
+
+fn groups(
+    file: &FlyToml,
+    baseline: &Baseline,
+    kind: Kind,
+    forced: bool,
+) -> BTreeMap<String, GroupExpectation> {
+    let names = file.groups();
+    let any_public = names.iter().any(|name| file.group(name).public_http);
+    let group = |(place, name): (usize, &String)| {
+        let config = file.group(name);
+        let named_before = baseline.groups.contains(name);
+        let present = baseline
+            .instances
+            .iter()
+            .any(|instance| instance.group.as_ref() == Some(name));
+        let expectation = GroupExpectation {
+            public: config.public_http || (forced && !any_public && place == 0),
+            autostop: config.autostop,
+            min_machines_running: config.min_machines_running as usize,
+            checks: config.checks.len(),
+            named_before,
+            recreated: matches!(kind, Kind::Return | Kind::Rollback) && !present,
+        };
+        (name.clone(), expectation)
+    };
+    names.iter().enumerate().map(group).collect()
+}
+
+/// The words that name an image: its tag, itself, and the commit it was built from.
+pub(crate) fn names_of(
+    image: Option<&Image>,
+    label: Option<&str>,
+    git: Option<&GitFacts>,
+    said: Option<&str>,
+) -> Names {
+    let mut names = Names::default();
+    if let Some(image) = image {
+        names.words.extend(image.tag().map(str::to_owned));
+        names.images.push(image.clone());
+    }
+    names.words.extend(label.map(str::to_owned));
+    names.words.extend(said.map(str::to_owned));
+    if let Some(git) = git {
+        names.words.extend(git.describe.clone());
+        names.shas.extend(git.sha.clone());
+    }
+    names
+}
+
+/// The nearest tag of `git describe`: `v1.4.0` of `v1.4.0-3-g7f3a9c0-dirty`.
+pub(crate) fn nearest_tag(describe: &str) -> Option<&str> {
+    let describe = describe.strip_suffix("-dirty").unwrap_or(describe);
+    let (rest, hash) = describe.rsplit_once('-')?;
+    let (tag, count) = rest.rsplit_once('-')?;
+    let is_hash = hash
+        .strip_prefix('g')
+        .is_some_and(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    (is_hash && count.bytes().all(|byte| byte.is_ascii_digit())).then_some(tag)
+}
+
+/// Names that stand for both releases: the nearest tag, where it is the same before and after.
+pub(crate) fn both(before: Option<&str>, after: Option<&str>) -> BTreeSet<String> {
+    let tag = |describe: Option<&str>| describe.map(|text| nearest_tag(text).unwrap_or(text).to_owned());
+    match (tag(before), tag(after)) {
+        (Some(before), Some(after)) if before == after => BTreeSet::from([before]),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// The release that served before, as a target to be looked at again in its place.
+pub(crate) fn before_as_target(baseline: &Baseline) -> Target {
+    Target {
+        newest_before: None,
+        release: None,
+        also: baseline.releases.clone(),
+        image: baseline.image.clone(),
+    }
+}
+
+/// The target of a shipment.
+pub(crate) fn shipped_target(
+    newest: Option<ReleaseNumber>,
+    image: Option<Image>,
+    also: BTreeSet<ReleaseNumber>,
+) -> Target {
+    Target {
+        newest_before: newest,
+        release: None,
+        also,
+        image,
+    }
+}
+
+/// What must be true after a return: the destination in all groups of its own configuration, judged by what it
+/// answered when it served.
+pub(crate) fn of_return(
+    forward: &Expectation,
+    shipment: &Shipment,
+    destination: &Destination,
+    baseline: &Baseline,
+    newest: Option<ReleaseNumber>,
+    forced: bool,
+) -> Expectation {
+    let mut expectation = forward.clone();
+    expectation.kind = Kind::Return;
+    let served = baseline
+        .image
+        .as_ref()
+        .is_some_and(|image| image.is_same_as(&destination.image));
+    let also = if served {
+        baseline.releases.clone()
+    } else {
+        BTreeSet::new()
+    };
+    expectation.target = shipped_target(newest, Some(destination.image.clone()), also);
+    expectation.groups = groups(&shipment.file, baseline, Kind::Return, forced);
+    expectation
+        .primary_region
+        .clone_from(&shipment.file.primary_region);
+    expectation.identity.expected = Names::default();
+    expectation
+        .identity
+        .expected
+        .words
+        .extend(destination.version.clone());
+    expectation.identity.others = Names::default();
+    expectation.identity.both = BTreeSet::new();
+    if destination.version.is_none() {
+        // A target that named nothing is not judged by its name (DESIGN 6).
+        expectation.identity.mode = Identity::Off;
+    }
+    expectation
+}
+
+/// What flyctl may wait for one machine: that of shipctl for an instance, in whole seconds.
+pub(crate) fn wait_timeout(timeout: Duration) -> Duration {
+    Duration::from_secs(timeout.as_secs() + u64::from(timeout.subsec_nanos() > 0)).max(Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{both, nearest_tag};
+
+    #[test]
+    fn the_nearest_tag_is_what_describe_counts_from() {
+        for (describe, tag) in [
+            ("v1.4.0-3-g7f3a9c0", Some("v1.4.0")),
+            ("v1.4.0-3-g7f3a9c0-dirty", Some("v1.4.0")),
+            ("release-2-1-gabcdef1", Some("release-2")),
+            ("v1.4.0", None),
+            ("7f3a9c0", None),
+        ] {
+            assert_eq!(nearest_tag(describe), tag, "{describe}");
+        }
+    }
+
+    #[test]
+    fn a_tag_names_both_only_where_it_is_the_same() {
+        assert_eq!(
+            both(Some("v1-1-gaaaaaaa"), Some("v1-2-gbbbbbbb")),
+            BTreeSet::from(["v1".to_owned()])
+        );
+        assert_eq!(
+            both(Some("v1"), Some("v1-2-gbbbbbbb")),
+            BTreeSet::from(["v1".to_owned()])
+        );
+        assert!(both(Some("v1"), Some("v2")).is_empty());
+        assert!(both(None, Some("v2")).is_empty());
+    }
+}

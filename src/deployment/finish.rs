@@ -1,0 +1,132 @@
+//! The last phase: the answer is recorded, the lock given back, and the answer said.
+
+use std::time::Duration;
+
+use crate::deployment::attempt::Attempt;
+use crate::deployment::conclude;
+use crate::deployment::course::Interrupted;
+use crate::deployment::event::{Phase, What};
+use crate::deployment::job::{Job, Stage};
+use crate::deployment::report::{Ending, Report};
+use crate::output::{human, text};
+use crate::state::lock::Guards;
+
+/// flyctl's time to end after a signal: on a terminal somebody waits, elsewhere a runner kills soon (DESIGN 5).
+const GRACE_TERMINAL: Duration = Duration::from_secs(15);
+const GRACE_ELSEWHERE: Duration = Duration::from_secs(5);
+
+/// Records and says the answer; the exit code is its.
+pub(crate) async fn finish(
+    attempt: &Attempt<'_>,
+    jobs: &mut [Job<'_>],
+    result: Result<Ending, Interrupted>,
+    locks: Option<Guards>,
+) -> Report {
+    match result {
+        Ok(ending) => {
+            let phase = attempt.emitter.start(Phase::Conclude, "");
+            phase.completed("");
+            attempt.emit_end(ending);
+            let report = attempt.report(ending, jobs, hints(attempt, jobs, ending));
+            attempt.record_end(&report, jobs.iter().map(conclude::service_end).collect());
+            release(attempt, locks);
+            report
+        }
+        Err(interrupted) => interrupted_report(attempt, jobs, interrupted, locks).await,
+    }
+}
+
+fn release(attempt: &Attempt<'_>, locks: Option<Guards>) {
+    let Some(locks) = locks else { return };
+    locks.release();
+    for service in &attempt.environment.services {
+        attempt.emitter.emit(&What::LockReleased {
+            app: service.app.clone(),
+        });
+    }
+}
+
+/// First the outcome is recorded, then flyctl is ended; only then the lock is released and what serves is said.
+async fn interrupted_report(
+    attempt: &Attempt<'_>,
+    jobs: &mut [Job<'_>],
+    interrupted: Interrupted,
+    locks: Option<Guards>,
+) -> Report {
+    let ending = Ending::Interrupted(interrupted.signal);
+    let report = attempt.report(ending, jobs, Vec::new());
+    attempt.record_end(&report, jobs.iter().map(conclude::service_end).collect());
+    let grace = if attempt.session.printer.interactive {
+        GRACE_TERMINAL
+    } else {
+        GRACE_ELSEWHERE
+    };
+    if !interrupted.children.is_empty() {
+        attempt
+            .session
+            .printer
+            .note("interrupted; waiting for flyctl to end");
+    }
+    for mut child in interrupted.children {
+        child.end(grace).await;
+    }
+    release(attempt, locks);
+    for job in jobs.iter_mut() {
+        if let Ok(machines) = job.flyctl.machines(job.app()).await {
+            job.course.judgement = None;
+            job.course.afterwards = None;
+            job.course.now = Some(machines);
+        }
+    }
+    attempt.emit_end(ending);
+    let mut report = attempt.report(ending, jobs, hints(attempt, jobs, ending));
+    for (service, job) in report.services.iter_mut().zip(jobs.iter()) {
+        let Some(now) = &job.course.now else { continue };
+        let counted = conclude::counted(job, now);
+        let moved = job.baseline.moved(&counted).len();
+        service.reasons.push(match moved {
+            0 => "no instance has moved".to_owned(),
+            all if all == counted.len() => format!("all {all} instances have moved, and are not verified"),
+            some => format!("instances are mixed: {some} of {} have moved", counted.len()),
+        });
+    }
+    report
+}
+
+/// What to do next, most likely first.
+fn hints(attempt: &Attempt<'_>, jobs: &[Job<'_>], ending: Ending) -> Vec<String> {
+    let environment = &attempt.environment.name;
+    let mut hints: Vec<String> = jobs.iter().flat_map(|job| job.course.hints.clone()).collect();
+    let deploy = attempt.session.deploy_command(attempt.environment);
+    match ending {
+        Ending::Ok => {}
+        Ending::Interrupted(_) => {
+            hints.push(format!(
+                "{deploy} (ships again), or: shipctl rollback {environment}"
+            ));
+        }
+        Ending::Broken if hints.is_empty() => hints.push(format!("shipctl rollback {environment}")),
+        Ending::Broken => {}
+        Ending::Inconclusive => hints.push(format!("shipctl verify {environment}")),
+        Ending::RolledBack | Ending::Failed => {
+            if jobs.iter().any(|job| job.course.stage == Stage::Returned)
+                || !attempt.emitter.phases().is_empty()
+            {
+                hints.push(format!("mend it and ship again: {deploy}"));
+            }
+        }
+        Ending::Config => hints.push("shipctl config check".to_owned()),
+        Ending::Provider => hints.push(format!("{deploy} (once that is mended)")),
+    }
+    hints
+}
+
+/// Prints the answer: one document, or words.
+pub(crate) fn print(attempt: &Attempt<'_>, report: &Report) {
+    let printer = &attempt.session.printer;
+    if printer.json {
+        printer.document(report);
+    } else {
+        printer.data(&human::report(report, text::width(printer)));
+    }
+}

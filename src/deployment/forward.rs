@@ -1,0 +1,418 @@
+//! A deploy: choose, look, ask policy, lock, ship.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::deployment::attempt::{Attempt, Seen};
+use crate::deployment::baseline::Baseline;
+use crate::deployment::course::{self, Options};
+use crate::deployment::event::{Phase, What};
+use crate::deployment::expect::{self, Ground};
+use crate::deployment::job::{Course, Destination, Job, Shipment};
+use crate::deployment::prepare::{Facts, Look};
+use crate::deployment::recall;
+use crate::deployment::report::Ending;
+use crate::deployment::witnesses::FlyWitnesses;
+use crate::deployment::{configuration, finish, plan, rules, shipment, supersede};
+use crate::error::{Error, Result};
+use crate::project::{Environment, Service};
+use crate::provider::fly::Flyctl;
+use crate::provider::fly::output::ips::Address;
+use crate::provider::fly::passthrough::{self, Passthrough};
+use crate::release::Image;
+use crate::session::Session;
+use crate::state::history::{History, Known};
+use crate::state::record::{Kind, ServiceStart};
+use crate::verification::expectation::Kind as Verifying;
+
+/// What `shipctl deploy` was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) environment: Option<String>,
+    pub(crate) image: Option<String>,
+    pub(crate) strategy: Option<String>,
+    pub(crate) no_rollback: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) bake: Option<Duration>,
+    pub(crate) dry_run: bool,
+    pub(crate) unfreeze: bool,
+    pub(crate) overrides: Vec<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) lock_wait: Duration,
+    pub(crate) passed: Vec<String>,
+}
+
+/// Deploys; the exit code is the answer's.
+pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
+    let environment = rules::choose(session, request)?;
+    let services = session.services(environment)?;
+    if request.image.is_some() && services.len() > 1 {
+        return Err(
+            Error::usage("`--image` names one image, and this environment has several services").hint(
+                format!(
+                    "name one: shipctl deploy {} --service {} --image …",
+                    environment.name, services[0].name
+                ),
+            ),
+        );
+    }
+    let timeout = request.timeout.unwrap_or(environment.deploy_timeout);
+    let (mut attempt, checkout) = Attempt::begin(
+        session,
+        environment,
+        Kind::Deploy,
+        timeout,
+        request.reason.clone(),
+    )
+    .await?;
+    let phase = attempt
+        .emitter
+        .start(Phase::Prepare, format!("looking at {}", environment.name));
+    for warning in &session.project.warnings {
+        attempt.emitter.warn(warning.clone());
+    }
+    let prepared = tokio::select! {
+        prepared = prepare(&attempt, request, &services, &checkout) => prepared,
+        () = course::talk(|| phase.waiting("flyctl to answer".to_owned())) => unreachable!("talk never ends"),
+        signal = async { attempt.interrupts.clone().next().await } => {
+            phase.failed("interrupted");
+            return Ok(Ending::Interrupted(signal).exit_code());
+        }
+    };
+    let (mut jobs, mut history) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            phase.failed(error.message.clone());
+            return Err(error);
+        }
+    };
+    let frozen = session.freeze(environment)?;
+    let passed = match rules::before_shipping(&attempt, request, &checkout, &jobs, &history, frozen) {
+        Ok(passed) => passed,
+        Err(error) => {
+            phase.failed(error.message.clone());
+            return Err(error);
+        }
+    };
+    attempt.overridden = passed.overridden.iter().map(|rule| (*rule).to_owned()).collect();
+    phase.completed(plan::summary(&jobs));
+    attempt.emitter.set_version(plan::version(&jobs));
+    if request.dry_run {
+        plan::print(session, &attempt, &jobs, request.no_rollback, request.bake);
+        return Ok(0);
+    }
+
+    let phase = attempt.emitter.start(Phase::Lock, "");
+    let apps: Vec<String> = jobs.iter().map(|job| job.service.app.clone()).collect();
+    let locked = session.lock(&attempt, &apps, request.lock_wait).await;
+    let (locks, waited) = match locked {
+        Ok(locked) => locked,
+        Err(error) => {
+            phase.failed(error.message.clone());
+            return Err(error);
+        }
+    };
+    if waited || rules::has_moved(&attempt, &history) {
+        // The baseline counts as of the lock: what happened while it was waited for is part of it.
+        (jobs, history) = prepare(&attempt, request, &services, &checkout).await?;
+        let frozen = session.freeze(environment)?;
+        rules::before_shipping(&attempt, request, &checkout, &jobs, &history, frozen)?;
+    }
+    phase.completed("");
+
+    let started = jobs.iter().map(|job| service_start(&attempt, job)).collect();
+    let result = match settle_the_past(&attempt, &history, &jobs).await {
+        Ok(()) => {
+            attempt.record_start(started)?;
+            if passed.lifts_freeze {
+                session.freeze_file(environment)?.clear()?;
+            }
+            let headline = plan::headline(&environment.name, &jobs);
+            attempt.emitter.emit(&What::DeploymentStarted { headline });
+            course::run(
+                &attempt,
+                &mut jobs,
+                Options {
+                    no_rollback: request.no_rollback,
+                    bake: request.bake,
+                },
+            )
+            .await
+        }
+        Err(interrupted) => {
+            attempt.record_start(started)?;
+            Err(interrupted)
+        }
+    };
+    let report = finish::finish(&attempt, &mut jobs, result, Some(locks)).await;
+    finish::print(&attempt, &report);
+    Ok(report.exit_code)
+}
+
+/// What was cut off before is ended, its leases and migrations waited for.
+pub(crate) async fn settle_the_past(
+    attempt: &Attempt<'_>,
+    history: &History,
+    jobs: &[Job<'_>],
+) -> Result<(), course::Interrupted> {
+    let phase_of_waits = attempt.emitter.within(Phase::Ship);
+    let unfinished = rules::unfinished(history);
+    if !unfinished.is_empty() {
+        let mut since = None;
+        for unfinished in &unfinished {
+            since = since
+                .max(Some(supersede::supersede(attempt, unfinished).await))
+                .filter(|_| true);
+        }
+        supersede::wait_for_leases(attempt, &phase_of_waits, since.unwrap_or_default()).await?;
+    } else if let Some(ago) = recall::interrupted_ago(history) {
+        supersede::wait_for_leases(attempt, &phase_of_waits, ago).await?;
+    }
+    for job in jobs {
+        if job.migration_runs {
+            supersede::wait_for_migration(attempt, &phase_of_waits, job).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn prepare<'s>(
+    attempt: &Attempt<'_>,
+    request: &Request,
+    services: &[&'s Service],
+    checkout: &Seen,
+) -> Result<(Vec<Job<'s>>, History)> {
+    let session = attempt.session;
+    let environment = attempt.environment;
+    let history = attempt.ledger.read()?;
+    for warning in history.warnings() {
+        attempt.emitter.warn(warning.clone());
+    }
+    let flyctl = session.flyctl(environment).await?;
+    let passed = passthrough::check(&request.passed, flyctl.flags())?;
+    rules::filter(&passed, request.no_rollback)?;
+    let looks = services
+        .iter()
+        .map(|service| look(session, environment, service, &flyctl, &history));
+    let mut jobs = Vec::new();
+    for (service, facts) in services.iter().zip(join_all(looks).await) {
+        let facts = facts?;
+        jobs.push(job(
+            attempt, request, service, &flyctl, facts, &history, &passed, checkout,
+        )?);
+    }
+    Ok((jobs, history))
+}
+
+/// The facts of one service; `config show` only where the ledger cannot say what serves.
+async fn look(
+    session: &Session,
+    environment: &Environment,
+    service: &Service,
+    flyctl: &Flyctl,
+    history: &History,
+) -> Result<Facts> {
+    let health = session.health(service);
+    let look = Look {
+        service,
+        flyctl,
+        http: &session.http,
+        health: &health,
+        remote: !recall::knows_app(history, &service.app),
+        ask: true,
+    };
+    let mut facts = look
+        .take()
+        .await
+        .map_err(|failure| session.provider_error(environment, &failure))?;
+    let known = recall::of_instance(history, &service.app, &facts.machines).is_some();
+    if !look.remote && !known {
+        facts.remote = flyctl.config_show(&service.app).await.ok();
+    }
+    Ok(facts)
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a job is where all of this comes together"
+)]
+fn job<'s>(
+    attempt: &Attempt<'_>,
+    request: &Request,
+    service: &'s Service,
+    flyctl: &Flyctl,
+    facts: Facts,
+    history: &History,
+    passed: &Passthrough,
+    checkout: &Seen,
+) -> Result<Job<'s>> {
+    let session = attempt.session;
+    let health = session.health(service);
+    let file = service
+        .file
+        .as_ref()
+        .ok_or_else(|| Error::config(format!("the file of service `{}` cannot be read", service.name)))?;
+    let (mut baseline, recall) = recall::baseline(history, service, &facts);
+    let whole = configuration::whole(service, &passed.forming);
+    let (workspace, config_path) = whole
+        .as_ref()
+        .map(|configuration| shipment::forward_copy(service, configuration))
+        .transpose()
+        .map_err(Error::internal)?
+        .ok_or_else(|| Error::config(format!("the file of service `{}` cannot be read", service.name)))?;
+    let given = request.image.clone().or_else(|| file.toml.image.clone());
+    let label = given.is_none().then(|| attempt.label());
+    let image = given.as_deref().map(Image::parse).or_else(|| {
+        label.as_ref().map(|label| Image {
+            name: format!("registry.fly.io/{}:{label}", service.app),
+            digest: None,
+        })
+    });
+    let image = image.map(|image| recall::complete(history, &service.app, image));
+    let address = health.forced || facts.addresses.iter().any(Address::is_public);
+    let said = session.version();
+    let shipping = recall::Shipping {
+        image: image.as_ref(),
+        label: label.as_deref(),
+        said: said.as_deref(),
+        git: &checkout.facts,
+    };
+    let names = recall::naming(history, service, &baseline, recall.as_ref(), &shipping);
+    let target = expect::shipped_target(baseline.newest, image.clone(), std::collections::BTreeSet::new());
+    let expectation = expect::expectation(Ground {
+        kind: Verifying::Forward,
+        app: &service.app,
+        environment: attempt.environment,
+        verify: &service.verify,
+        file: &file.toml,
+        baseline: &baseline,
+        address,
+        forced: health.forced,
+        target,
+        names,
+        answered_before: recall.as_ref().is_some_and(|recall| recall.answered),
+    });
+    for warning in &baseline.already {
+        attempt.emitter.warn(warning.clone());
+    }
+    if file.toml.release_command.is_some() && file.toml.release_command_timeout.is_none() {
+        attempt
+            .emitter
+            .warn("`release_command` without `release_command_timeout`: flyctl ends it after 5m");
+    }
+    let destination = destination(history, service, &mut baseline, recall.as_ref(), &facts);
+    let migration_runs = facts
+        .machines
+        .iter()
+        .any(crate::instance::Instance::is_running_release_command);
+    Ok(Job {
+        service,
+        flyctl: flyctl.clone(),
+        witnesses: FlyWitnesses {
+            app: service.app.clone(),
+            flyctl: flyctl.clone(),
+            http: session.http.clone(),
+            health,
+            verify: service.verify.clone(),
+        },
+        releases: facts.releases,
+        addresses: facts.addresses,
+        shipment: Shipment {
+            image,
+            label,
+            configuration: whole,
+            file: file.toml.clone(),
+            config_path,
+            directory: service.context.clone(),
+            strategy: request.strategy.clone(),
+            flags: passed.args.clone(),
+            release_command: file.toml.release_command.is_some(),
+            workspace,
+        },
+        baseline,
+        expectation,
+        destination,
+        migration_runs,
+        course: Course::default(),
+    })
+}
+
+/// The target of a return: the baseline if it was one digest and not failing, else the last verified (DESIGN 7).
+fn destination(
+    history: &History,
+    service: &Service,
+    baseline: &mut Baseline,
+    recall: Option<&Known>,
+    facts: &Facts,
+) -> std::result::Result<Destination, String> {
+    let newest_serves = baseline.newest.is_some() && baseline.newest == baseline.release;
+    let remote = facts
+        .remote
+        .as_ref()
+        .filter(|_| newest_serves)
+        .map(configuration::of_remote);
+    let known = recall
+        .and_then(|recall| recall.configuration.clone())
+        .map(|kept| {
+            let sources = [
+                configuration::variables_of(&baseline.instances),
+                file_variables(service),
+            ];
+            configuration::restore(&kept, &sources).configuration
+        });
+    baseline.configuration = known.clone().or(remote);
+    if let (true, Some(image)) = (baseline.can_be_returned_to(), baseline.image.clone()) {
+        return Ok(Destination {
+            image,
+            release: baseline.release,
+            configuration: baseline.configuration.clone(),
+            version: baseline
+                .version
+                .clone()
+                .or_else(|| recall.and_then(|recall| recall.version.clone())),
+            answered: baseline.answered,
+        });
+    }
+    if let Some(mut verified) = recall::last_verified(history, &service.app) {
+        if let Some(kept) = &verified.configuration {
+            let sources = [
+                configuration::variables_of(&baseline.instances),
+                file_variables(service),
+            ];
+            verified.configuration = Some(configuration::restore(kept, &sources).configuration);
+        }
+        return Ok(verified);
+    }
+    Err(if baseline.is_empty() {
+        "nothing served before".to_owned()
+    } else if baseline.is_mixed() {
+        "several releases served before, and none is known to be verified".to_owned()
+    } else {
+        format!(
+            "what served before was failing ({}), and nothing is known to be verified",
+            baseline.failing.join(", ")
+        )
+    })
+}
+
+pub(crate) fn file_variables(service: &Service) -> std::collections::BTreeMap<String, String> {
+    service
+        .file
+        .as_ref()
+        .map(|file| file.toml.env.clone())
+        .unwrap_or_default()
+}
+
+pub(crate) fn service_start(attempt: &Attempt<'_>, job: &Job<'_>) -> ServiceStart {
+    let kept = job.shipment.configuration.as_ref();
+    ServiceStart {
+        service: job.service.name.clone(),
+        app: job.service.app.clone(),
+        image: job.shipment.image.clone(),
+        release_command: job.shipment.release_command,
+        configuration: kept.map(|kept| configuration::for_ledger(kept, &attempt.session.redactor)),
+        previous: job.baseline.served(),
+        built: job.shipment.label.is_some(),
+    }
+}

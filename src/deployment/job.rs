@@ -1,0 +1,120 @@
+//! One service in a deployment: where it lives, what is shipped, what must be true, and where it can go back to.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::deployment::baseline::Baseline;
+use crate::deployment::ship::ProviderEnd;
+use crate::deployment::witnesses::FlyWitnesses;
+use crate::instance::Instance;
+use crate::project::Service;
+use crate::project::fly_toml::FlyToml;
+use crate::provider::fly::Flyctl;
+use crate::provider::fly::output::ips::Address;
+use crate::release::{Image, Release, ReleaseNumber};
+use crate::state::record::Configuration;
+use crate::verification::Judgement;
+use crate::verification::expectation::Expectation;
+
+/// One service of the deployment, prepared.
+pub(crate) struct Job<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) flyctl: Flyctl,
+    pub(crate) witnesses: FlyWitnesses,
+    pub(crate) baseline: Baseline,
+    /// As listed at the baseline.
+    pub(crate) releases: Vec<Release>,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) shipment: Shipment,
+    pub(crate) expectation: Expectation,
+    /// Where a return goes; `None` with the reason where it cannot go anywhere.
+    pub(crate) destination: Result<Destination, String>,
+    /// A release command of somebody else still runs.
+    pub(crate) migration_runs: bool,
+    pub(crate) course: Course,
+}
+
+/// What is shipped, and with what.
+#[derive(Debug)]
+pub(crate) struct Shipment {
+    /// `None` where flyctl builds it and names it by the label.
+    pub(crate) image: Option<Image>,
+    pub(crate) label: Option<String>,
+    /// As read; flyctl gets a copy, so that an edit meanwhile changes nothing.
+    pub(crate) configuration: Option<Configuration>,
+    pub(crate) file: FlyToml,
+    /// The copy that flyctl reads.
+    pub(crate) config_path: PathBuf,
+    /// flyctl's working directory, and the build context.
+    pub(crate) directory: PathBuf,
+    pub(crate) strategy: Option<String>,
+    /// Flags after `--`, or those that formed the release that is shipped again.
+    pub(crate) flags: Vec<String>,
+    /// flyctl runs the release command of this configuration.
+    pub(crate) release_command: bool,
+    /// Keeps the copy until the deployment has ended.
+    pub(crate) workspace: TempDir,
+}
+
+/// A release to go back to.
+#[derive(Clone, Debug)]
+pub(crate) struct Destination {
+    pub(crate) image: Image,
+    pub(crate) release: Option<ReleaseNumber>,
+    pub(crate) configuration: Option<Configuration>,
+    /// What it answered when it served.
+    pub(crate) version: Option<String>,
+    pub(crate) answered: bool,
+}
+
+/// What became of it, filled as the deployment goes.
+#[derive(Debug, Default)]
+pub(crate) struct Course {
+    pub(crate) provider: Option<ProviderEnd>,
+    /// Of what was shipped.
+    pub(crate) judgement: Option<Judgement>,
+    /// Of what served before, looked at again, or of the return.
+    pub(crate) afterwards: Option<Judgement>,
+    pub(crate) stage: Stage,
+    /// The last list after flyctl had ended.
+    pub(crate) now: Option<Vec<Instance>>,
+    pub(crate) releases_now: Option<Vec<Release>>,
+    pub(crate) reasons: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) hints: Vec<String>,
+    pub(crate) log: Vec<String>,
+    /// Copies that flyctl reads while a return runs.
+    pub(crate) workspaces: Vec<TempDir>,
+}
+
+/// How far a service came, and what is to be said of it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Stage {
+    /// Its turn did not come.
+    #[default]
+    NotShipped,
+    Verified,
+    /// Refuted, at least one instance has moved, and it is there still.
+    Refuted,
+    /// Nothing moved, and what served before is verified again.
+    Untouched,
+    /// Nothing was released: flyctl or Fly cannot do it.
+    NoRelease,
+    /// Nothing was released: flyctl refused the configuration.
+    NoReleaseConfig,
+    Returned,
+    Broken,
+    Inconclusive,
+}
+
+impl Job<'_> {
+    pub(crate) fn app(&self) -> &str {
+        &self.service.app
+    }
+
+    /// The configured process groups of what is shipped.
+    pub(crate) fn groups(&self) -> Vec<String> {
+        self.shipment.file.groups()
+    }
+}

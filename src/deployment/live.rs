@@ -1,0 +1,237 @@
+//! `verify`: what is live now, without a baseline. Changes nothing but the ledger.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::deployment::attempt::Attempt;
+use crate::deployment::backward::file_of;
+use crate::deployment::course;
+use crate::deployment::event::Phase;
+use crate::deployment::expect::{self, Ground, Naming};
+use crate::deployment::job::{Course, Job, Shipment, Stage};
+use crate::deployment::prepare::Look;
+use crate::deployment::witnesses::FlyWitnesses;
+use crate::deployment::{configuration, finish, plan, recall};
+use crate::error::{Error, Result};
+use crate::project::Service;
+use crate::provider::fly::Flyctl;
+use crate::provider::fly::output::ips::Address;
+use crate::release::ReleaseNumber;
+use crate::session::Session;
+use crate::state::history::History;
+use crate::state::record::Kind;
+use crate::verification::Verdict;
+use crate::verification::expectation::{Kind as Verifying, Target};
+
+/// What `shipctl verify` was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) environment: Option<String>,
+    pub(crate) release: Option<ReleaseNumber>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Verifies; the exit code is 0, 8 or 9.
+pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
+    let environment = session.environment(request.environment.as_deref())?;
+    let services = session.services(environment)?;
+    let timeout = request.timeout.unwrap_or(environment.deploy_timeout);
+    let (attempt, _) = Attempt::begin(session, environment, Kind::Verify, timeout, None).await?;
+    for warning in &session.project.warnings {
+        attempt.emitter.warn(warning.clone());
+    }
+    let phase = attempt
+        .emitter
+        .start(Phase::Prepare, format!("looking at {}", environment.name));
+    let prepared = tokio::select! {
+        prepared = prepare(&attempt, request, &services) => prepared,
+        () = course::talk(|| phase.waiting("flyctl to answer".to_owned())) => unreachable!("talk never ends"),
+        signal = async { attempt.interrupts.clone().next().await } => {
+            phase.failed("interrupted");
+            return Ok(128 + signal);
+        }
+    };
+    let mut jobs = match prepared {
+        Ok(jobs) => jobs,
+        Err(error) => {
+            phase.failed(error.message.clone());
+            return Err(error);
+        }
+    };
+    phase.completed(plan::summary(&jobs));
+    let phase = attempt.emitter.start(Phase::Verify, "asking every instance");
+    let result = {
+        let attempt = &attempt;
+        let verdicts = jobs.iter().map(|job| {
+            let time = request.timeout.unwrap_or(job.expectation.timeout);
+            course::verify(attempt, job, job.expectation.clone(), Instant::now() + time)
+        });
+        join_all(verdicts)
+            .await
+            .into_iter()
+            .collect::<std::result::Result<Vec<_>, _>>()
+    };
+    let result = match result {
+        Ok(judgements) => {
+            for (job, judgement) in jobs.iter_mut().zip(judgements) {
+                job.course.stage = match judgement.verdict {
+                    Verdict::Verified => Stage::Verified,
+                    Verdict::Refuted => Stage::Broken,
+                    Verdict::Inconclusive => Stage::Inconclusive,
+                };
+                job.course.reasons.clone_from(&judgement.reasons);
+                job.course.warnings.clone_from(&judgement.warnings);
+                job.course.releases_now = Some(job.releases.clone());
+                job.course.judgement = Some(judgement);
+            }
+            let stages: Vec<Stage> = jobs.iter().map(|job| job.course.stage).collect();
+            let good = stages.iter().all(|stage| *stage == Stage::Verified);
+            if good {
+                phase.completed("")
+            } else {
+                phase.failed(worst(&jobs))
+            }
+            Ok(crate::deployment::conclude::ending(&stages))
+        }
+        Err(interrupted) => {
+            phase.failed("interrupted");
+            Err(interrupted)
+        }
+    };
+    if let Err(error) = attempt.record_start(
+        jobs.iter()
+            .map(|job| crate::deployment::forward::service_start(&attempt, job))
+            .collect(),
+    ) {
+        attempt
+            .emitter
+            .warn(format!("this verification is not recorded: {error}"));
+    }
+    let report = finish::finish(&attempt, &mut jobs, result, None).await;
+    finish::print(&attempt, &report);
+    Ok(report.exit_code)
+}
+
+fn worst(jobs: &[Job<'_>]) -> String {
+    jobs.iter()
+        .flat_map(|job| job.course.reasons.first())
+        .next()
+        .cloned()
+        .unwrap_or_default()
+}
+
+async fn prepare<'s>(
+    attempt: &Attempt<'_>,
+    request: &Request,
+    services: &[&'s Service],
+) -> Result<Vec<Job<'s>>> {
+    let session = attempt.session;
+    let history = attempt.ledger.read().unwrap_or_else(|error| {
+        attempt
+            .emitter
+            .warn(format!("the ledger cannot be read: {error}"));
+        History::empty(&attempt.environment.name)
+    });
+    let flyctl = session.flyctl(attempt.environment).await?;
+    let jobs = services
+        .iter()
+        .map(|service| job(attempt, request, service, &flyctl, &history));
+    join_all(jobs).await.into_iter().collect()
+}
+
+async fn job<'s>(
+    attempt: &Attempt<'_>,
+    request: &Request,
+    service: &'s Service,
+    flyctl: &Flyctl,
+    history: &History,
+) -> Result<Job<'s>> {
+    let session = attempt.session;
+    let health = session.health(service);
+    let look = Look {
+        service,
+        flyctl,
+        http: &session.http,
+        health: &health,
+        remote: true,
+        ask: false,
+    };
+    let facts = look
+        .take()
+        .await
+        .map_err(|failure| session.unseen_error(attempt.environment, &failure))?;
+    let (baseline, recall) = recall::baseline(history, service, &facts);
+    let file = file_of(service, &facts);
+    let address = health.forced || facts.addresses.iter().any(Address::is_public);
+    let mut verify = service.verify.clone();
+    if let Some(timeout) = request.timeout {
+        verify.timeout = timeout;
+    }
+    let names = recall.as_ref().map(|recall| Naming {
+        expected: recall::names(baseline.image.as_ref(), Some(recall)),
+        named_before: recall.version.is_some(),
+        ..Naming::default()
+    });
+    let target = Target {
+        newest_before: None,
+        release: request.release,
+        also: std::collections::BTreeSet::new(),
+        image: baseline.image.clone(),
+    };
+    let expectation = expect::expectation(Ground {
+        kind: Verifying::Live,
+        app: &service.app,
+        environment: attempt.environment,
+        verify: &verify,
+        file: &file,
+        baseline: &baseline,
+        address,
+        forced: health.forced,
+        target,
+        names: names.unwrap_or_default(),
+        answered_before: recall.as_ref().is_some_and(|recall| recall.answered),
+    });
+    let workspace = tempfile::tempdir()
+        .map_err(|error| Error::internal("cannot make a temporary folder").cause(error))?;
+    let newest_serves = baseline.newest == baseline.release;
+    let known = recall.and_then(|recall| recall.configuration);
+    let configuration = known.or_else(|| {
+        facts
+            .remote
+            .as_ref()
+            .filter(|_| newest_serves)
+            .map(configuration::of_remote)
+    });
+    Ok(Job {
+        service,
+        flyctl: flyctl.clone(),
+        witnesses: FlyWitnesses {
+            app: service.app.clone(),
+            flyctl: flyctl.clone(),
+            http: session.http.clone(),
+            health,
+            verify,
+        },
+        releases: facts.releases,
+        addresses: facts.addresses,
+        shipment: Shipment {
+            image: baseline.image.clone(),
+            label: None,
+            configuration,
+            file,
+            config_path: workspace.path().to_owned(),
+            directory: workspace.path().to_owned(),
+            strategy: None,
+            flags: Vec::new(),
+            release_command: false,
+            workspace,
+        },
+        expectation,
+        destination: Err("nothing was shipped".to_owned()),
+        migration_runs: false,
+        course: Course::default(),
+        baseline,
+    })
+}

@@ -1,0 +1,241 @@
+//! What a deployment will do, in words: the line before it starts, and what `--dry-run` prints.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::deployment::attempt::Attempt;
+use crate::deployment::job::Job;
+use crate::output::human::short_image;
+use crate::output::text::duration;
+use crate::output::{BOLD, DIM, paint};
+use crate::session::Session;
+
+/// `serving v41 (shop:v1.3.0) on 2 instances`, of every service.
+pub(crate) fn summary(jobs: &[Job<'_>]) -> String {
+    let one = |job: &Job<'_>| {
+        let baseline = &job.baseline;
+        let count = baseline.instances.len();
+        let instances = format!("{count} instance{}", if count == 1 { "" } else { "s" });
+        let what = match (&baseline.image, baseline.release) {
+            (Some(image), Some(release)) => {
+                format!("serving {release} ({}) on {instances}", short_image(&image.name))
+            }
+            (Some(image), None) => format!("serving {} on {instances}", short_image(&image.name)),
+            (None, _) if baseline.is_empty() => "nothing serves yet".to_owned(),
+            (None, _) => format!("{instances} run different releases"),
+        };
+        let asleep = count - baseline.awake();
+        let sleep = if asleep > 0 {
+            format!(", {asleep} not running")
+        } else {
+            String::new()
+        };
+        let failing = baseline
+            .failing
+            .first()
+            .map(|reason| format!("; already so before: {reason}"))
+            .unwrap_or_default();
+        let name = if jobs.len() > 1 {
+            format!("{}: ", job.service.name)
+        } else {
+            String::new()
+        };
+        format!("{name}{what}{sleep}{failing}")
+    };
+    jobs.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+/// What is shipped, for the events.
+pub(crate) fn version(jobs: &[Job<'_>]) -> Option<String> {
+    let image = jobs.first()?.shipment.image.as_ref()?;
+    Some(image.tag().unwrap_or(&image.name).to_owned())
+}
+
+/// `Deploying shop:v2 to production (shop)`.
+pub(crate) fn headline(environment: &str, jobs: &[Job<'_>]) -> String {
+    let what: Vec<String> = jobs
+        .iter()
+        .map(|job| {
+            let image = job
+                .shipment
+                .image
+                .as_ref()
+                .map_or_else(String::new, |image| short_image(&image.name).to_owned());
+            let built = if job.shipment.label.is_some() {
+                "a build, "
+            } else {
+                ""
+            };
+            let from = job
+                .baseline
+                .release
+                .map_or_else(String::new, |release| format!(" over {release}"));
+            format!("{built}{image}{from} to {}", job.service.app)
+        })
+        .collect();
+    format!("{environment}: shipping {}", what.join(", "))
+}
+
+/// `shipctl/plan/1`.
+#[derive(Debug, Serialize)]
+struct PlanView {
+    schema: &'static str,
+    kind: &'static str,
+    environment: String,
+    phases: Vec<&'static str>,
+    services: Vec<ServicePlan>,
+    bake_ms: u64,
+    timeout_ms: u64,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ServicePlan {
+    service: String,
+    app: String,
+    image: Option<String>,
+    digest: Option<String>,
+    builds: bool,
+    configuration: Option<String>,
+    strategy: Option<String>,
+    release_command: bool,
+    serving: Option<String>,
+    returns_to: Option<String>,
+    no_return: Option<String>,
+    instances: usize,
+}
+
+/// Prints the plan; nothing has been changed.
+pub(crate) fn print(
+    session: &Session,
+    attempt: &Attempt<'_>,
+    jobs: &[Job<'_>],
+    no_rollback: bool,
+    bake: Option<Duration>,
+) {
+    let longest = jobs
+        .iter()
+        .map(|job| bake.unwrap_or(job.service.verify.bake))
+        .max()
+        .unwrap_or_default();
+    let mut phases = vec!["prepare", "lock", "ship", "verify"];
+    if !longest.is_zero() {
+        phases.push("bake");
+    }
+    phases.push("conclude");
+    let services: Vec<ServicePlan> = jobs.iter().map(|job| service(job, no_rollback)).collect();
+    let view = PlanView {
+        schema: "shipctl/plan/1",
+        kind: attempt.kind.as_str(),
+        environment: attempt.environment.name.clone(),
+        phases,
+        bake_ms: crate::deployment::event::millis(longest),
+        timeout_ms: crate::deployment::event::millis(attempt.timeout),
+        warnings: attempt.emitter.warnings(),
+        services,
+    };
+    if session.printer.json {
+        session.printer.document(&view);
+    } else {
+        session.printer.data(&words(&view, longest));
+    }
+}
+
+fn service(job: &Job<'_>, no_rollback: bool) -> ServicePlan {
+    let image = job.shipment.image.as_ref();
+    let destination = job.destination.as_ref();
+    ServicePlan {
+        service: job.service.name.clone(),
+        app: job.service.app.clone(),
+        image: image.map(|image| image.name.clone()),
+        digest: image.and_then(|image| image.digest.as_ref().map(ToString::to_string)),
+        builds: job.shipment.label.is_some(),
+        configuration: job
+            .shipment
+            .configuration
+            .as_ref()
+            .map(|configuration| configuration.file.clone()),
+        strategy: job
+            .shipment
+            .strategy
+            .clone()
+            .or_else(|| job.shipment.file.strategy.clone()),
+        release_command: job.shipment.release_command,
+        serving: job.baseline.served().map(|served| {
+            let release = served
+                .release
+                .map(|release| format!("{release} "))
+                .unwrap_or_default();
+            format!("{release}({})", short_image(&served.image))
+        }),
+        returns_to: destination
+            .ok()
+            .filter(|_| !no_rollback)
+            .map(|destination| destination.image.name.clone()),
+        no_return: if no_rollback {
+            Some("`--no-rollback`".to_owned())
+        } else {
+            destination.err().cloned()
+        },
+        instances: job.baseline.instances.len(),
+    }
+}
+
+fn words(view: &PlanView, bake: Duration) -> String {
+    let mut out = format!(
+        "{} {}: nothing has been changed, this is the plan\n",
+        paint(BOLD, view.kind),
+        view.environment
+    );
+    for service in &view.services {
+        let image = service.image.as_deref().map_or("", short_image);
+        let what = if service.builds {
+            format!("build and ship {image}")
+        } else {
+            format!("ship {image}")
+        };
+        let lines = [
+            ("ship", format!("{what} to {}", service.app)),
+            (
+                "with",
+                service
+                    .configuration
+                    .clone()
+                    .unwrap_or_else(|| "the configuration that Fly has".to_owned()),
+            ),
+            (
+                "over",
+                service.serving.clone().unwrap_or_else(|| "nothing".to_owned()),
+            ),
+            (
+                "migrate",
+                if service.release_command {
+                    "the release command runs first".to_owned()
+                } else {
+                    String::new()
+                },
+            ),
+            (
+                "verify",
+                format!(
+                    "{} instances, then bake {}",
+                    service.instances.max(1),
+                    duration(bake)
+                ),
+            ),
+            (
+                "return",
+                match (&service.returns_to, &service.no_return) {
+                    (Some(image), _) => format!("to {} if it is refuted", short_image(image)),
+                    (None, Some(reason)) => format!("none: {reason}"),
+                    (None, None) => "none".to_owned(),
+                },
+            ),
+        ];
+        for (label, text) in lines.iter().filter(|(_, text)| !text.is_empty()) {
+            out.push_str(&format!("  {} {text}\n", paint(DIM, &format!("{label:<8}"))));
+        }
+    }
+    out
+}

@@ -1,0 +1,136 @@
+//! The first look: what runs, what was released, where the app is reached, and how it answers. Changes nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::effect::http::{Answer, Http};
+use crate::instance::{Instance, InstanceState};
+use crate::project::Service;
+use crate::project::fly_toml::FlyToml;
+use crate::provider::fly::Flyctl;
+use crate::provider::fly::call::CallFailure;
+use crate::provider::fly::output::ips::Address;
+use crate::release::Release;
+use crate::session::HealthUrl;
+use crate::verification::probe;
+
+/// The longest that one look may take; a phase that waits says so each ten seconds.
+pub(crate) const READ_LIMIT: Duration = Duration::from_secs(120);
+
+/// What was seen of one app at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) machines: Vec<Instance>,
+    /// Newest first.
+    pub(crate) releases: Vec<Release>,
+    /// Empty where nothing public could lead to the app, or the list was refused.
+    pub(crate) addresses: Vec<Address>,
+    /// `config show`, where it was asked for and answered.
+    pub(crate) remote: Option<Value>,
+    /// By instance; only those that were awake and that something public leads to were asked.
+    pub(crate) answers: BTreeMap<String, Answer>,
+}
+
+/// What to look for.
+pub(crate) struct Look<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) flyctl: &'a Flyctl,
+    pub(crate) http: &'a Http,
+    pub(crate) health: &'a HealthUrl,
+    /// Whether flyctl's own configuration of the app is needed.
+    pub(crate) remote: bool,
+    /// Whether instances are asked for their health.
+    pub(crate) ask: bool,
+}
+
+impl Look<'_> {
+    /// All calls side by side, then all answers side by side.
+    ///
+    /// # Errors
+    /// Where machines or releases cannot be listed; addresses and configuration are done without.
+    pub(crate) async fn take(&self) -> Result<Facts, CallFailure> {
+        let app = &self.service.app;
+        let file = self.service.file.as_ref().map(|file| &file.toml);
+        let public = file.is_none_or(has_public_handler) && !self.health.forced;
+        let (machines, releases, addresses, remote) = tokio::join!(
+            self.flyctl.machines(app),
+            self.flyctl.releases(app),
+            async {
+                if public {
+                    self.flyctl.ips(app).await.ok()
+                } else {
+                    Some(Vec::new())
+                }
+            },
+            async {
+                if self.remote {
+                    self.flyctl.config_show(app).await.ok()
+                } else {
+                    None
+                }
+            },
+        );
+        let machines = machines?;
+        let mut facts = Facts {
+            machines,
+            releases: releases?,
+            addresses: addresses.unwrap_or_default(),
+            remote,
+            answers: BTreeMap::new(),
+        };
+        if self.ask {
+            facts.answers = self.answers(&facts).await;
+        }
+        Ok(facts)
+    }
+
+    /// Asks each instance that is awake; nothing is woken (DESIGN 5).
+    async fn answers(&self, facts: &Facts) -> BTreeMap<String, Answer> {
+        let parsed = facts.remote.as_ref().map(FlyToml::from_json);
+        let Some(file) = self
+            .service
+            .file
+            .as_ref()
+            .map(|file| &file.toml)
+            .or(parsed.as_ref())
+        else {
+            return BTreeMap::new();
+        };
+        if !self.health.forced && !facts.addresses.iter().any(Address::is_public) {
+            return BTreeMap::new();
+        }
+        let groups = public_groups(file, self.health.forced);
+        let asked = facts
+            .machines
+            .iter()
+            .filter(|machine| machine.counts(&groups) && machine.state == InstanceState::Started);
+        let calls = asked.map(|machine| async {
+            let request = probe::request(&self.health.base, &self.service.verify, Some(&machine.id));
+            (machine.id.clone(), self.http.send(&request).await)
+        });
+        join_all(calls).await.into_iter().collect()
+    }
+}
+
+/// Whether any group of the file has a public handler.
+pub(crate) fn has_public_handler(file: &FlyToml) -> bool {
+    file.groups().iter().any(|group| file.group(group).public_http)
+}
+
+/// The groups that are asked over HTTP; with a given URL all that have a handler, else the first.
+pub(crate) fn public_groups(file: &FlyToml, forced: bool) -> Vec<String> {
+    let groups = file.groups();
+    let public: Vec<String> = groups
+        .iter()
+        .filter(|group| file.group(group).public_http)
+        .cloned()
+        .collect();
+    if public.is_empty() && forced {
+        groups.into_iter().take(1).collect()
+    } else {
+        public
+    }
+}

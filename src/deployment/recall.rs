@@ -1,0 +1,185 @@
+//! What the ledger says about what serves and what is shipped, in the terms of a deployment.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::deployment::baseline::Baseline;
+use crate::deployment::expect::{self, Naming, names_of};
+use crate::deployment::job::Destination;
+use crate::deployment::prepare::Facts;
+use crate::effect::clock;
+use crate::instance::Instance;
+use crate::project::Service;
+use crate::project::fly_toml::FlyToml;
+use crate::release::Image;
+use crate::state::history::{History, Known, Unfinished};
+use crate::state::record::{GitFacts, Outcome};
+use crate::verification::identity::Names;
+
+/// How many entries are looked through for versions that name other releases.
+const VERSIONS: usize = 60;
+
+/// Whether anything was ever recorded of the app.
+pub(crate) fn knows_app(history: &History, app: &str) -> bool {
+    history.rows_of(app).next().is_some()
+}
+
+/// The entry of what an instance runs.
+pub(crate) fn of_instance(history: &History, app: &str, instances: &[Instance]) -> Option<Known> {
+    let image = &instances.first()?.image;
+    let running: Vec<(&str, &Value)> = instances
+        .iter()
+        .filter_map(|instance| Some((instance.group.as_deref()?, &instance.config)))
+        .collect();
+    // A ledger that cannot be read any more knows nothing; what serves is established all the same.
+    history.known_of(app, image, &running).ok().flatten()
+}
+
+/// What serves, and what the ledger holds of it.
+pub(crate) fn baseline(history: &History, service: &Service, facts: &Facts) -> (Baseline, Option<Known>) {
+    let remote = facts.remote.as_ref().map(FlyToml::from_json);
+    let mut today = service
+        .file
+        .as_ref()
+        .map(|file| file.toml.groups())
+        .unwrap_or_default();
+    if service.file.is_none() {
+        today.extend(remote.iter().flat_map(FlyToml::groups));
+    }
+    let first = Baseline::of(facts, &today, Vec::new(), &service.verify);
+    let known = of_instance(history, &service.app, &first.instances);
+    let recorded = known.as_ref().and_then(|known| known.configuration.as_ref());
+    let groups = match (recorded, &remote) {
+        (Some(configuration), _) => FlyToml::parse(&configuration.text).groups(),
+        (None, Some(remote)) => remote.groups(),
+        // Nobody says which groups served, but the machines: those that run are theirs.
+        (None, None) => today.clone(),
+    };
+    (Baseline::of(facts, &today, groups, &service.verify), known)
+}
+
+/// The digest of a tag that shipctl made: no two of its builds share one.
+pub(crate) fn complete(history: &History, app: &str, image: Image) -> Image {
+    if image.digest.is_some() {
+        return image;
+    }
+    let built = history.build_of(app, &image).ok().flatten();
+    image.with_digest(built.and_then(|known| known.image).and_then(|image| image.digest))
+}
+
+/// Which words name the release that is shipped, and which name others.
+pub(crate) struct Shipping<'a> {
+    pub(crate) image: Option<&'a Image>,
+    pub(crate) label: Option<&'a str>,
+    /// `SHIPCTL_VERSION`.
+    pub(crate) said: Option<&'a str>,
+    pub(crate) git: &'a GitFacts,
+}
+
+pub(crate) fn naming(
+    history: &History,
+    service: &Service,
+    baseline: &Baseline,
+    known: Option<&Known>,
+    shipping: &Shipping<'_>,
+) -> Naming {
+    let app = &service.app;
+    let built = shipping
+        .image
+        .and_then(|image| history.build_of(app, image).ok().flatten());
+    let git = if shipping.label.is_some() {
+        Some(shipping.git)
+    } else {
+        built.as_ref().and_then(|known| known.git.as_ref())
+    };
+    let expected = names_of(shipping.image, shipping.label, git, shipping.said);
+    let mut others = Names::default();
+    others.words.extend(baseline.version.clone());
+    if let Some(image) = &baseline.image {
+        others.images.push(image.clone());
+    }
+    for (at, row) in history.rows_of(app).take(VERSIONS) {
+        if row.shipped.image.is_none() {
+            continue;
+        }
+        let Ok(entry) = history.known(at) else { continue };
+        let same = entry
+            .image
+            .as_ref()
+            .zip(shipping.image)
+            .is_some_and(|(one, other)| one.is_same_as(other));
+        if !same {
+            others.words.extend(entry.version);
+            if entry.built {
+                others.shas.extend(entry.git.and_then(|git| git.sha));
+            }
+        }
+    }
+    let before = known
+        .and_then(|known| known.git.as_ref())
+        .and_then(|git| git.describe.as_deref());
+    let after = git.and_then(|git| git.describe.as_deref());
+    Naming {
+        named_before: named_itself(baseline, known),
+        both: expect::both(before, after),
+        expected,
+        others,
+    }
+}
+
+/// The service named its own release at the baseline, or when it was last verified.
+fn named_itself(baseline: &Baseline, known: Option<&Known>) -> bool {
+    let own = names(baseline.image.as_ref(), known);
+    match &baseline.version {
+        Some(version) => own.matches(version),
+        None => known.is_some_and(|known| known.version.is_some()),
+    }
+}
+
+/// What names a release that the ledger may know.
+pub(crate) fn names(image: Option<&Image>, known: Option<&Known>) -> Names {
+    let git: Option<&GitFacts> = known
+        .filter(|known| known.built)
+        .and_then(|known| known.git.as_ref());
+    names_of(image, None, git, known.and_then(|known| known.version.as_deref()))
+}
+
+/// The last verified release of the app, to go back to.
+pub(crate) fn last_verified(history: &History, app: &str) -> Option<Destination> {
+    let known = history.last_verified(app).ok().flatten()?;
+    Some(Destination {
+        image: known.image.clone()?,
+        release: known.release,
+        configuration: known.configuration,
+        version: known.version,
+        answered: known.answered,
+    })
+}
+
+/// The newest attempt that was cut off, if any was.
+pub(crate) fn unfinished(history: &History, lock_is_held: bool) -> Vec<Unfinished> {
+    history.unfinished(lock_is_held).unwrap_or_default()
+}
+
+/// How long ago the last attempt was interrupted, where its leases may live still.
+pub(crate) fn interrupted_ago(history: &History) -> Option<Duration> {
+    let attempt = history.attempts().next()?.ok()?;
+    let end = attempt.end.filter(|end| end.outcome == Outcome::Interrupted)?;
+    let then: Timestamp = end.ended_at.parse().ok()?;
+    Duration::try_from(clock::now().duration_since(then)).ok()
+}
+
+/// What the ledger last said of what serves.
+pub(crate) fn verdict(history: &History, app: &str, instances: &[Instance]) -> Option<String> {
+    let known = of_instance(history, app, instances)?;
+    let image = known.image.as_ref()?;
+    let verified = history.last_verified_of(app, image).ok().flatten();
+    match verified {
+        Some(verified) if verified.id == known.id || known.verdict.as_deref() != Some("refuted") => {
+            Some("verified".to_owned())
+        }
+        _ => known.verdict,
+    }
+}

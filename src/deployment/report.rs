@@ -1,0 +1,171 @@
+//! The answer of a deployment: the document that `--json` prints and the ledger keeps (DESIGN 9).
+//!
+//! These are view types: fields are only ever added, and a rename inside the program breaks nobody.
+
+use serde::Serialize;
+
+use crate::release::{Digest, ReleaseNumber};
+use crate::state::record::{GitFacts, Outcome};
+use crate::verification::InstanceReport;
+
+/// `shipctl/deployment/1`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) schema: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) sandbox: bool,
+    pub(crate) id: String,
+    pub(crate) kind: &'static str,
+    pub(crate) environment: String,
+    /// `null` while unfinished.
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) exit_code: u8,
+    /// The name of the exit code.
+    pub(crate) name: String,
+    pub(crate) actor: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) git: GitFacts,
+    /// RFC 3339.
+    pub(crate) started_at: String,
+    pub(crate) duration_ms: u64,
+    pub(crate) phases: Vec<PhaseReport>,
+    pub(crate) services: Vec<ServiceReport>,
+    /// What to do next, most likely first.
+    pub(crate) hints: Vec<String>,
+    /// Said about the deployment as a whole.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// One phase with its time.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PhaseReport {
+    pub(crate) name: String,
+    pub(crate) duration_ms: u64,
+    /// `completed` or `failed`.
+    pub(crate) result: &'static str,
+}
+
+/// One service of the deployment.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ServiceReport {
+    pub(crate) service: String,
+    pub(crate) app: String,
+    /// `verified`, `refuted`, `inconclusive`; `null` where nothing was shipped.
+    pub(crate) verdict: Option<String>,
+    pub(crate) evidence: Option<String>,
+    pub(crate) reasons: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) release: Option<ReleaseNumber>,
+    /// Always `repo:tag`.
+    pub(crate) image: Option<String>,
+    pub(crate) digest: Option<Digest>,
+    /// What the answers named as their version.
+    pub(crate) version: Option<String>,
+    pub(crate) previous: Option<ServedReport>,
+    pub(crate) serving: Option<ServedReport>,
+    pub(crate) provider: Option<ProviderReport>,
+    pub(crate) instances: Vec<InstanceReport>,
+    /// The last log lines of the instances that failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) log: Vec<String>,
+}
+
+/// A release as it served.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct ServedReport {
+    pub(crate) release: Option<ReleaseNumber>,
+    pub(crate) image: String,
+    pub(crate) digest: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) verdict: Option<String>,
+    /// Instances run different releases.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) mixed: bool,
+}
+
+/// What flyctl said.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ProviderReport {
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) release_status: Option<String>,
+    /// A class of REFERENCE 2.8, in snake case.
+    pub(crate) error_class: Option<String>,
+    /// The line of flyctl's that tells most.
+    pub(crate) message: Option<String>,
+}
+
+/// The exit codes that an attempt can end with, by name (DESIGN 9).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ending {
+    Ok,
+    /// A configuration that flyctl alone could judge.
+    Config,
+    Failed,
+    RolledBack,
+    Broken,
+    Inconclusive,
+    Provider,
+    Interrupted(u8),
+}
+
+impl Ending {
+    pub(crate) fn exit_code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Config => 4,
+            Self::Failed => 6,
+            Self::RolledBack => 7,
+            Self::Broken => 8,
+            Self::Inconclusive => 9,
+            Self::Provider => 10,
+            Self::Interrupted(signal) => 128 + signal,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Config => "config",
+            Self::Failed => "failed",
+            Self::RolledBack => "rolled_back",
+            Self::Broken => "broken",
+            Self::Inconclusive => "inconclusive",
+            Self::Provider => "provider",
+            Self::Interrupted(_) => "interrupted",
+        }
+    }
+
+    pub(crate) fn outcome(self) -> Outcome {
+        match self {
+            Self::Ok => Outcome::Verified,
+            Self::Config | Self::Failed | Self::Provider => Outcome::Failed,
+            Self::RolledBack => Outcome::RolledBack,
+            Self::Broken => Outcome::Broken,
+            Self::Inconclusive => Outcome::Inconclusive,
+            Self::Interrupted(_) => Outcome::Interrupted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ending;
+
+    #[test]
+    fn every_ending_has_its_code() {
+        for (ending, code, name) in [
+            (Ending::Ok, 0, "ok"),
+            (Ending::Config, 4, "config"),
+            (Ending::Failed, 6, "failed"),
+            (Ending::RolledBack, 7, "rolled_back"),
+            (Ending::Broken, 8, "broken"),
+            (Ending::Inconclusive, 9, "inconclusive"),
+            (Ending::Provider, 10, "provider"),
+            (Ending::Interrupted(2), 130, "interrupted"),
+            (Ending::Interrupted(15), 143, "interrupted"),
+        ] {
+            assert_eq!((ending.exit_code(), ending.name()), (code, name));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The return: what a refuted deployment does by itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::deployment::attempt::Attempt;
+use crate::deployment::conclude;
+use crate::deployment::course::{Interrupted, on_change, talk};
+use crate::deployment::event::{Phase, Running, What};
+use crate::deployment::expect;
+use crate::deployment::interrupt::Interrupts;
+use crate::deployment::job::{Destination, Job, Stage};
+use crate::deployment::ship::{Conditions, ProviderEnd, Shipped, ship};
+use crate::deployment::shipment;
+use crate::deployment::stages::Stages;
+use crate::effect::process::Invocation;
+use crate::instance::{CheckState, Instance, InstanceState};
+use crate::output::human::short_image;
+use crate::provider::fly::invocation::DeployCall;
+use crate::release::ReleaseNumber;
+use crate::verification::expectation::Expectation;
+use crate::verification::watch::Watch;
+use crate::verification::{Judgement, Verdict};
+
+/// Between two tries of a return that the platform did not take.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Brings one service back, or says why not; its stage tells.
+pub(crate) async fn go_back(
+    attempt: &Attempt<'_>,
+    job: &mut Job<'_>,
+    forbidden: bool,
+) -> Result<(), Interrupted> {
+    let destination = match job.destination.clone() {
+        Ok(destination) if !forbidden => destination,
+        Ok(destination) => {
+            job.course
+                .hints
+                .push(conclude::rollback_to(attempt, &destination));
+            return give_up(attempt, job, "it stays, as `--no-rollback` asks");
+        }
+        Err(reason) => return give_up(attempt, job, &reason),
+    };
+    let to = named(&destination);
+    attempt.emitter.emit(&What::RollbackStarted { to: to.clone() });
+    let phase = attempt
+        .emitter
+        .start(Phase::Return, format!("returning {} to {to}", job.app()));
+    let result = try_until_back(attempt, job, &destination, &phase).await;
+    if result.is_err() {
+        phase.failed("interrupted");
+    } else if job.course.stage == Stage::Returned {
+        phase.completed(format!("{} is back on {to}, verified", job.app()));
+        attempt.emitter.emit(&What::RollbackCompleted { to });
+    } else {
+        let reason = job.course.reasons.last().cloned().unwrap_or_default();
+        phase.failed(reason.clone());
+        attempt.emitter.emit(&What::RollbackFailed { reason });
+    }
+    result
+}
+
+/// `v41 (shop:v1.3.0)`.
+fn named(destination: &Destination) -> String {
+    let image = short_image(&destination.image.name);
+    destination
+        .release
+        .map_or_else(|| image.to_owned(), |release| format!("{release} ({image})"))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the caller returns what it gets")]
+fn give_up(attempt: &Attempt<'_>, job: &mut Job<'_>, reason: &str) -> Result<(), Interrupted> {
+    if job.course.stage == Stage::Verified {
+        // Good by itself; it only stays because it cannot go with the others.
+        job.course
+            .warnings
+            .push(format!("not returned with the others: {reason}"));
+        return Ok(());
+    }
+    attempt.emitter.emit(&What::RollbackFailed {
+        reason: reason.to_owned(),
+    });
+    job.course.reasons.push(format!("not returned: {reason}"));
+    job.course.stage = Stage::Broken;
+    Ok(())
+}
+
+async fn try_until_back(
+    attempt: &Attempt<'_>,
+    job: &mut Job<'_>,
+    destination: &Destination,
+    phase: &Running,
+) -> Result<(), Interrupted> {
+    let deadline = Instant::now() + attempt.timeout;
+    let (emitter, to) = (attempt.emitter.clone(), named(destination));
+    let mut interrupts = attempt.interrupts.spared(Arc::new(move || {
+        emitter.warn(format!(
+            "{to} is being restored; interrupt again to leave everything as it is"
+        ));
+    }));
+    let mut leases_until = job
+        .course
+        .provider
+        .as_ref()
+        .and_then(|provider| provider.leases_until);
+    loop {
+        if let Some(until) = leases_until.take() {
+            pause(
+                &mut interrupts,
+                until,
+                phase,
+                "the leases of the flyctl that was ended",
+            )
+            .await?;
+        }
+        let list = job.flyctl.releases(job.app()).await.ok();
+        if let Some(theirs) = list.as_ref().and_then(|list| conclude::somebody_elses(job, list)) {
+            job.course.reasons.push(format!(
+                "not returned: {theirs} is somebody else's, and nothing is returned over it"
+            ));
+            job.course.stage = Stage::Broken;
+            return Ok(());
+        }
+        let newest = list
+            .iter()
+            .flatten()
+            .map(|release| release.number)
+            .max()
+            .or(job.baseline.newest);
+        let (call, expectation) = match prepare(job, destination, newest) {
+            Ok(prepared) => prepared,
+            Err(reason) => return give_up(attempt, job, &reason),
+        };
+        let (provider, judgement) = once(attempt, job, &call, expectation, deadline, &mut interrupts).await?;
+        let verdict = judgement.verdict;
+        let reason = judgement.reasons.first().cloned().unwrap_or_default();
+        job.course.afterwards = Some(judgement);
+        let again =
+            provider.class.is_some_and(|class| class.is_transient()) && Instant::now() + PAUSE < deadline;
+        match verdict {
+            Verdict::Verified => {
+                job.course.stage = Stage::Returned;
+                return Ok(());
+            }
+            _ if again => {
+                let said = provider.message.clone().unwrap_or_default();
+                phase.waiting(format!("flyctl could not return yet: {said}"));
+                leases_until = provider.leases_until;
+                pause(&mut interrupts, Instant::now() + PAUSE, phase, &said).await?;
+            }
+            Verdict::Inconclusive => {
+                job.course.reasons.push(format!(
+                    "whether the return succeeded could not be seen: {reason}"
+                ));
+                job.course.stage = Stage::Inconclusive;
+                return Ok(());
+            }
+            Verdict::Refuted => {
+                job.course.reasons.push(format!("the return failed: {reason}"));
+                job.course
+                    .reasons
+                    .extend(provider.message.map(|message| format!("flyctl said: {message}")));
+                job.course.hints.push(conclude::rollback_to(attempt, destination));
+                job.course.stage = Stage::Broken;
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn pause(
+    interrupts: &mut Interrupts,
+    until: Instant,
+    phase: &Running,
+    for_what: &str,
+) -> Result<(), Interrupted> {
+    tokio::select! {
+        () = sleep_until(until) => Ok(()),
+        signal = interrupts.next() => Err(Interrupted { signal, children: Vec::new() }),
+        () = talk(|| phase.waiting(for_what.to_owned())) => Ok(()),
+    }
+}
+
+/// The call of a return, and what must be true after it.
+fn prepare(
+    job: &mut Job<'_>,
+    destination: &Destination,
+    newest: Option<ReleaseNumber>,
+) -> Result<(Invocation, Expectation), String> {
+    let shipment = shipment::back(job.service, destination, &job.shipment)?;
+    let expectation = expect::of_return(
+        &job.expectation,
+        &shipment,
+        destination,
+        &job.baseline,
+        newest,
+        job.witnesses.health.forced,
+    );
+    let checked = expectation.groups.values().all(|group| group.checks > 0);
+    let call = DeployCall {
+        app: job.service.app.clone(),
+        config: shipment.config_path.clone(),
+        dir: shipment.directory.clone(),
+        image: Some(destination.image.reference()),
+        image_label: None,
+        strategy: Some(strategy(&job.course.now, &job.baseline.instances).to_owned()),
+        smoke_checks: checked.then_some(false),
+        wait_timeout: Some(expect::wait_timeout(expectation.timeout)),
+        release_command_timeout: None,
+        deploy_retries: Some(0),
+        extra: shipment.flags.clone(),
+    };
+    let (invocation, _) = job.flyctl.deploy(&call);
+    // flyctl reads the copy after this function; the job keeps it until the end.
+    job.course.workspaces.push(shipment.workspace);
+    Ok((invocation, expectation))
+}
+
+/// `immediate` when less than half of the instances are good, else `rolling`; never canary or bluegreen (DESIGN 7).
+pub(crate) fn strategy(now: &Option<Vec<Instance>>, before: &[Instance]) -> &'static str {
+    let counted: Vec<&Instance> = now
+        .iter()
+        .flatten()
+        .filter(|instance| {
+            before.iter().any(|old| old.group == instance.group) && instance.standbys.is_empty()
+        })
+        .collect();
+    let good = counted
+        .iter()
+        .filter(|instance| {
+            instance.state == InstanceState::Started && instance.checks.iter().all(CheckState::is_passing)
+        })
+        .count();
+    if good * 2 < counted.len() {
+        "immediate"
+    } else {
+        "rolling"
+    }
+}
+
+async fn once(
+    attempt: &Attempt<'_>,
+    job: &Job<'_>,
+    call: &Invocation,
+    expectation: Expectation,
+    deadline: Instant,
+    interrupts: &mut Interrupts,
+) -> Result<(ProviderEnd, Judgement), Interrupted> {
+    let listener = on_change(attempt, &job.service.name, false);
+    let mut watch = Watch::new(&job.witnesses, expectation, deadline, listener);
+    let stages = Stages::within(&attempt.emitter);
+    let mark = |group, start| attempt.record_mark("return", &job.service.name, group, start, true);
+    let conditions = Conditions {
+        service: &job.service.name,
+        emitter: &attempt.emitter,
+        stages: &stages,
+        flyctl: &job.flyctl,
+        deadline,
+        readdress: None,
+        on_start: &mark,
+    };
+    match ship(call, &mut watch, &conditions, interrupts).await {
+        Shipped::Judged { provider, judgement } => Ok((provider, judgement)),
+        Shipped::Interrupted { signal, child } => Err(Interrupted {
+            signal,
+            children: child.into_iter().collect(),
+        }),
+    }
+}

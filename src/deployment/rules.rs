@@ -1,0 +1,254 @@
+//! Policy, asked with the facts of this deployment: the decisions themselves are in `project::policy`.
+
+use crate::deployment::attempt::{Attempt, Seen};
+use crate::deployment::backward::Request as RollbackRequest;
+use crate::deployment::configuration;
+use crate::deployment::forward::Request;
+use crate::deployment::job::Job;
+use crate::deployment::recall;
+use crate::effect::clock;
+use crate::error::{Error, Result};
+use crate::output::human::short_image;
+use crate::project::policy::{bound, choice, consent, forward};
+use crate::project::{Environment, FreezePolicy};
+use crate::provider::fly::passthrough::Passthrough;
+use crate::rollback::Pick;
+use crate::session::Session;
+use crate::state::freeze::Freeze;
+use crate::state::history::{History, Repetition, Unfinished};
+
+/// The environment that a deploy means, or why it does not say.
+pub(crate) fn choose<'s>(session: &'s Session, request: &Request) -> Result<&'s Environment> {
+    let candidates = choice::Candidate::of(&session.project);
+    let name = choice::choose(
+        request.environment.as_deref(),
+        session.project.config.as_ref(),
+        &candidates,
+    )?;
+    session.environment(Some(&name))
+}
+
+/// A part can never be verified: a filter needs `--no-rollback` (DESIGN 2).
+pub(crate) fn filter(passed: &Passthrough, no_rollback: bool) -> Result<()> {
+    if passed.has_filter() && !no_rollback {
+        return Err(Error::refused(format!(
+            "`{}` leaves instances out, and a part can never be verified",
+            passed.filters.join(" ")
+        ))
+        .hint("ship to all of them, or add `--no-rollback`: it then ends as broken (8), and nothing is returned"));
+    }
+    Ok(())
+}
+
+/// The app that each service is bound to (DESIGN 4); also asked by a rollback.
+pub(crate) fn bound(environment: &Environment, jobs: &[Job<'_>], history: &History) -> Result<()> {
+    for job in jobs {
+        let recorded = history.bound_app(&job.service.name)?;
+        let file = job
+            .service
+            .config
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        bound::check(&bound::Facts {
+            environment: &environment.name,
+            service: &job.service.name,
+            file: &file,
+            app: &job.service.app,
+            witness: environment.app_witness.as_deref(),
+            recorded: recorded.as_deref(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Everything that can refuse a deploy once it is known what it would do.
+pub(crate) fn before_shipping(
+    attempt: &Attempt<'_>,
+    request: &Request,
+    checkout: &Seen,
+    jobs: &[Job<'_>],
+    history: &History,
+    frozen: Option<Freeze>,
+) -> Result<forward::Passed> {
+    let environment = attempt.environment;
+    bound(environment, jobs, history)?;
+    let mut repetitions = Vec::new();
+    for job in jobs {
+        repetitions.push(repetition(attempt, job, history)?);
+    }
+    let facts = forward::Facts {
+        environment: environment.name.clone(),
+        allowed_refs: environment.allowed_refs.clone(),
+        refs: checkout.refs.all.clone(),
+        after: after(attempt, jobs, checkout)?,
+        freeze: frozen,
+        repetitions,
+        // Until `resume` exists nothing else could go on, so a deployment that was cut off is superseded: a release
+        // command that still runs is waited for.
+        unfinished: None,
+        unfreeze: request.unfreeze,
+        overrides: forward::Overrides::parse(&request.overrides, request.reason.as_deref())?,
+    };
+    let passed = forward::check(&facts)?;
+    for warning in &passed.warnings {
+        attempt.emitter.warn(warning.clone());
+    }
+    Ok(passed)
+}
+
+fn repetition(attempt: &Attempt<'_>, job: &Job<'_>, history: &History) -> Result<Repetition> {
+    let (Some(image), Some(whole)) = (&job.shipment.image, &job.shipment.configuration) else {
+        return Ok(Repetition::None);
+    };
+    let kept = configuration::for_ledger(whole, &attempt.session.redactor);
+    history.repetition(job.app(), image, &kept)
+}
+
+/// `after`: the same image or commit must be verified in another environment first.
+fn after(attempt: &Attempt<'_>, jobs: &[Job<'_>], checkout: &Seen) -> Result<Option<forward::After>> {
+    let Some(name) = &attempt.environment.after else {
+        return Ok(None);
+    };
+    let Some(other) = attempt.session.project.environment(name) else {
+        return Ok(None);
+    };
+    let history = attempt.session.ledger(other)?.read()?;
+    let git = &checkout.facts;
+    let sha = git.sha.as_deref().filter(|_| !git.dirty);
+    let mut satisfied = true;
+    let mut wanted = Vec::new();
+    for job in jobs {
+        let image = job
+            .shipment
+            .image
+            .as_ref()
+            .filter(|_| job.shipment.label.is_none());
+        let sha = sha.filter(|_| image.is_none());
+        satisfied &= history.has_verified(image, sha)?;
+        wanted.push(match (image, sha) {
+            (Some(image), _) => format!("the image `{}`", short_image(&image.name)),
+            (None, Some(sha)) => format!("the commit {}", &sha[..sha.len().min(7)]),
+            (None, None) => "what is in this checkout (it has changes that no commit holds)".to_owned(),
+        });
+    }
+    let state_is_shared = other.state_url.is_some();
+    Ok(Some(forward::After {
+        environment: name.clone(),
+        satisfied,
+        wanted: wanted.join(", "),
+        state_is_shared,
+    }))
+}
+
+/// A rollback of a protected environment, and of what nobody verified, is asked about.
+pub(crate) fn consent(
+    attempt: &Attempt<'_>,
+    request: &RollbackRequest,
+    jobs: &[Job<'_>],
+    picks: &[Pick],
+    unfinished: &[Unfinished],
+) -> Result<()> {
+    let environment = attempt.environment;
+    let unverified = picks.iter().any(|pick| !pick.target.verified);
+    let printer = &attempt.session.printer;
+    let asked = environment.protected || unverified;
+    let what: Vec<String> = jobs
+        .iter()
+        .zip(picks)
+        .map(|(job, pick)| {
+            let doubt = if pick.target.verified {
+                ""
+            } else {
+                ", which nobody verified"
+            };
+            format!("{} to {}{doubt}", job.app(), pick.target.name())
+        })
+        .collect();
+    let what = format!("roll back {} ({})", environment.name, what.join(", "));
+    match consent::consent(asked, request.yes, printer.interactive) {
+        consent::Consent::Given => Ok(()),
+        consent::Consent::Ask => {
+            for unfinished in unfinished {
+                printer.talk(&format!(
+                    "the {} by {} was cut off",
+                    unfinished.start.kind.as_str(),
+                    unfinished.start.actor
+                ));
+            }
+            match printer.ask(&format!("{what}?"))? {
+                Some(answer) if consent::is_yes(&answer) => Ok(()),
+                _ => Err(Error::refused(format!("declined: {what}")).hint("nothing was changed")),
+            }
+        }
+        consent::Consent::Refuse => Err(Error::refused(format!(
+            "this needs a yes, and nobody can be asked here: {what}"
+        ))
+        .hint(format!("shipctl rollback {} --yes", environment.name))),
+    }
+}
+
+/// After a person's rollback forward deploys are held off until `unfreeze` (DESIGN 7).
+pub(crate) fn freeze_after(attempt: &Attempt<'_>, request: &RollbackRequest, jobs: &[Job<'_>]) {
+    let environment = attempt.environment;
+    let wanted = match environment.freeze {
+        FreezePolicy::Always => true,
+        FreezePolicy::Protected => environment.protected,
+        FreezePolicy::Never => false,
+    };
+    if !wanted {
+        return;
+    }
+    let from: Vec<String> = jobs
+        .iter()
+        .filter_map(|job| job.baseline.served())
+        .map(|served| short_image(&served.image).to_owned())
+        .collect();
+    let reason = request
+        .reason
+        .clone()
+        .unwrap_or_else(|| format!("rolled back from {}", from.join(", ")));
+    let freeze = Freeze {
+        reason,
+        by: attempt.actor.clone(),
+        since: clock::now().to_string(),
+    };
+    let set = attempt
+        .session
+        .freeze_file(environment)
+        .and_then(|file| file.set(&freeze));
+    match set {
+        Ok(()) => attempt.session.printer.note(&format!(
+            "{} is frozen for deploys: shipctl unfreeze {}, or deploy with --unfreeze. The freeze holds on this machine only; \
+             `[state] url` shares it",
+            environment.name, environment.name
+        )),
+        Err(error) => attempt.session.printer.warn(&format!("the environment could not be frozen: {error}")),
+    }
+}
+
+/// The target of a rollback among what the ledger and flyctl know, without images that are gone.
+pub(crate) fn pick_without(pick: &mut Pick, gone: &[String]) -> bool {
+    while gone.contains(&pick.target.image.name) {
+        if pick.older.is_empty() {
+            return false;
+        }
+        pick.target = pick.older.remove(0);
+        pick.reason = "the newer ones are gone from the registry";
+    }
+    true
+}
+
+/// Cut-off deployments of this environment; the lock is ours.
+pub(crate) fn unfinished(history: &History) -> Vec<Unfinished> {
+    recall::unfinished(history, false)
+}
+
+/// Whether another attempt was recorded since the ledger was read.
+pub(crate) fn has_moved(attempt: &Attempt<'_>, history: &History) -> bool {
+    let newest = |history: &History| history.newest_id();
+    attempt
+        .ledger
+        .read()
+        .is_ok_and(|now| newest(&now) != newest(history))
+}

@@ -1,0 +1,286 @@
+//! `flyctl deploy` as a child, and the watch that looks at the instances meanwhile.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, interval_at, sleep_until};
+
+use crate::deployment::event::{Emitter, What};
+use crate::deployment::interrupt::Interrupts;
+use crate::deployment::stages::Stages;
+use crate::deployment::witnesses::FlyWitnesses;
+use crate::effect::process::{Child, Ended, Invocation, Line};
+use crate::provider::fly::Flyctl;
+use crate::provider::fly::output::failure::{EndedBy, FailureClass};
+use crate::provider::fly::output::ips::Address;
+use crate::provider::fly::output::progress::{MachineStep, Progress};
+use crate::provider::fly::output::transcript::Transcript;
+use crate::release::{Image, ReleaseNumber};
+use crate::verification::Judgement;
+use crate::verification::watch::{Change, Shipping, Watch};
+
+/// Leases that a killed flyctl leaves behind live this long (REFERENCE 2.5).
+pub(crate) const LEASE: Duration = Duration::from_secs(13);
+/// What a phase that waits says something at least each.
+pub(crate) const TALK: Duration = Duration::from_secs(10);
+/// Lines of flyctl's that are kept for the class of a failure and for the bundle.
+const TAIL: usize = 400;
+/// How long flyctl may take to end after SIGTERM when its end is not needed any more.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The watch of a deployment: its listener can be handed around.
+pub(crate) type DeploymentWatch<'a> = Watch<'a, FlyWitnesses, Box<dyn FnMut(Change) + Send + 'a>>;
+
+/// How flyctl's part ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProviderEnd {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    /// shipctl ended it: its words then say nothing about the release.
+    pub(crate) ended_by_us: bool,
+    /// When its leases are gone at the latest, where it could not give them back.
+    pub(crate) leases_until: Option<Instant>,
+    pub(crate) class: Option<FailureClass>,
+    /// The line that tells most.
+    pub(crate) message: Option<String>,
+    /// Who holds the lease that stood in the way.
+    pub(crate) holder: Option<String>,
+    pub(crate) release: Option<ReleaseNumber>,
+    pub(crate) tail: Vec<String>,
+}
+
+impl ProviderEnd {
+    pub(crate) fn succeeded(&self) -> bool {
+        self.code == Some(0)
+    }
+}
+
+/// What became of one shipment.
+pub(crate) enum Shipped {
+    Judged {
+        provider: ProviderEnd,
+        judgement: Judgement,
+    },
+    /// A signal came; flyctl may still run.
+    Interrupted { signal: u8, child: Option<Child> },
+}
+
+/// What a shipment runs under.
+pub(crate) struct Conditions<'a> {
+    pub(crate) service: &'a str,
+    pub(crate) emitter: &'a Emitter,
+    pub(crate) stages: &'a Stages,
+    pub(crate) flyctl: &'a Flyctl,
+    pub(crate) deadline: Instant,
+    /// The addresses are read again once flyctl has ended.
+    pub(crate) readdress: Option<FlyWitnesses>,
+    /// Called once with the process group and its start time.
+    pub(crate) on_start: &'a (dyn Fn(i32, u64) + Sync),
+}
+
+/// Runs the call to its end, or to the verdict that makes the end unnecessary.
+pub(crate) async fn ship(
+    call: &Invocation,
+    watching: &mut DeploymentWatch<'_>,
+    conditions: &Conditions<'_>,
+    interrupts: &mut Interrupts,
+) -> Shipped {
+    let (lines, mut printed) = mpsc::channel::<Line>(256);
+    let (shipping, seen) = watch::channel(Shipping::default());
+    let shipping = Arc::new(shipping);
+    let mut heard = Heard::new(conditions);
+    let mut child = match Child::spawn(call, lines).await {
+        Ok(child) => child,
+        Err(error) => {
+            let provider = ProviderEnd {
+                class: Some(FailureClass::Missing),
+                message: Some(format!("`{}` cannot be started: {error}", call.program.display())),
+                ..ProviderEnd::default()
+            };
+            conditions.stages.child_ended(false);
+            return Shipped::Judged {
+                provider,
+                judgement: Judgement::nothing(),
+            };
+        }
+    };
+    (conditions.on_start)(child.pgid, child.start_time);
+
+    let waiting = watching.waiting();
+    let mut ended: Option<Ended> = None;
+    let mut by = EndedBy::Itself;
+    let mut judgement: Option<Judgement> = None;
+    let mut talk = interval_at(Instant::now() + TALK, TALK);
+    let mut patience = conditions.deadline;
+    let mut verdict = std::pin::pin!(watching.verify(seen));
+    while ended.is_none() || judgement.is_none() {
+        tokio::select! {
+            biased;
+            signal = interrupts.next() => {
+                let child = ended.is_none().then_some(child);
+                return Shipped::Interrupted { signal, child };
+            }
+            Some(line) = printed.recv() => {
+                match heard.take(&line) {
+                    Some(Progress::Release(own)) => shipping.send_modify(|shipping| shipping.release = Some(own.number)),
+                    Some(Progress::Built(image)) => {
+                        shipping.send_modify(|shipping| shipping.image = Some(Image::parse(&image)));
+                    }
+                    _ => {}
+                }
+            }
+            end = child.wait(), if ended.is_none() => {
+                while let Ok(line) = printed.try_recv() {
+                    heard.take(&line);
+                }
+                ended = Some(end);
+                conditions.stages.child_ended(end.code == Some(0));
+                tell_end(&shipping, conditions.readdress.clone());
+            }
+            reached = &mut verdict, if judgement.is_none() => {
+                // flyctl misses the same deadline by itself, and then gives its leases back; it is ended early
+                // only where that saves more than those leases cost.
+                if reached.early {
+                    patience = patience.min(Instant::now() + LEASE);
+                }
+                judgement = Some(reached);
+            }
+            () = sleep_until(patience), if ended.is_none() => {
+                by = if judgement.is_some() { EndedBy::Signal } else { EndedBy::Deadline };
+                let end = child.end(GRACE).await;
+                ended = Some(end);
+                conditions.stages.child_ended(false);
+                tell_end(&shipping, conditions.readdress.clone());
+            }
+            _ = talk.tick() => {
+                conditions.stages.waiting(if ended.is_some() { waiting.text() } else { heard.last.clone() });
+            }
+        }
+    }
+    let provider = heard.into_end(
+        call,
+        ended.unwrap_or(Ended {
+            code: None,
+            signal: None,
+        }),
+        by,
+    );
+    Shipped::Judged {
+        provider,
+        judgement: judgement.unwrap_or_else(Judgement::nothing),
+    }
+}
+
+/// Tells the watch that flyctl has ended, together with what leads to the app now.
+fn tell_end(shipping: &Arc<watch::Sender<Shipping>>, readdress: Option<FlyWitnesses>) {
+    let shipping = Arc::clone(shipping);
+    tokio::spawn(async move {
+        let address = match readdress {
+            Some(witnesses) => {
+                let list = witnesses.flyctl.ips(&witnesses.app).await.ok();
+                list.map(|list| list.iter().any(Address::is_public))
+            }
+            None => None,
+        };
+        shipping.send_modify(|shipping| {
+            shipping.ended = true;
+            shipping.address = address;
+        });
+    });
+}
+
+/// What flyctl printed, bounded.
+struct Heard<'a> {
+    conditions: &'a Conditions<'a>,
+    transcript: Transcript,
+    tail: VecDeque<String>,
+    last: String,
+}
+
+impl<'a> Heard<'a> {
+    fn new(conditions: &'a Conditions<'a>) -> Self {
+        let last = "waiting for flyctl".to_owned();
+        Self {
+            conditions,
+            transcript: Transcript::default(),
+            tail: VecDeque::new(),
+            last,
+        }
+    }
+
+    /// Keeps the line; answers with what the line tells the watch.
+    fn take(&mut self, line: &Line) -> Option<Progress> {
+        let text = self.conditions.flyctl.clean(&line.text);
+        if text.trim().is_empty() {
+            return None;
+        }
+        let progress = self.transcript.push(line.stream, &text);
+        if let Some(progress) = &progress {
+            if let Some(words) = words(progress) {
+                self.last = words;
+            }
+        }
+        let service = self.conditions.service.to_owned();
+        self.conditions.emitter.emit(&What::Output {
+            service,
+            line: text.clone(),
+        });
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(text);
+        progress
+    }
+
+    fn into_end(self, call: &Invocation, ended: Ended, by: EndedBy) -> ProviderEnd {
+        let by_us = by != EndedBy::Itself;
+        let failure = (ended.code != Some(0))
+            .then(|| self.conditions.flyctl.failure(call, &self.transcript, ended, by));
+        ProviderEnd {
+            code: ended.code,
+            signal: ended.signal,
+            ended_by_us: by_us,
+            leases_until: by_us.then(|| Instant::now() + LEASE),
+            class: failure.as_ref().map(|failure| failure.class),
+            message: failure.as_ref().map(|failure| failure.message.clone()),
+            holder: failure
+                .as_ref()
+                .and_then(|failure| failure.lease.as_ref())
+                .map(|lease| lease.account.clone()),
+            release: self.transcript.release.as_ref().map(|release| release.number),
+            tail: self.tail.into(),
+        }
+    }
+}
+
+/// What flyctl is at, for a line each ten seconds.
+fn words(progress: &Progress) -> Option<String> {
+    Some(match progress {
+        Progress::Verifying => "flyctl checks its configuration".to_owned(),
+        Progress::Image => "flyctl gets the image".to_owned(),
+        Progress::Built(image) => format!("built {image}"),
+        Progress::ReleaseCommand(_) => "the release command runs".to_owned(),
+        Progress::Updating(strategy) => format!("updating machines ({strategy})"),
+        Progress::Machine(machine) => {
+            let place = machine
+                .place
+                .map_or_else(String::new, |(place, of)| format!("{place}/{of}: "));
+            let step = match &machine.step {
+                MachineStep::Updating => "updating".to_owned(),
+                MachineStep::WaitingFor(state) => format!("waiting until it is {state}"),
+                MachineStep::Checking => "smoke checks".to_owned(),
+                MachineStep::Health { .. } => "waiting for its health checks".to_owned(),
+                MachineStep::Updated => "updated".to_owned(),
+                MachineStep::Created => "created".to_owned(),
+                MachineStep::Destroyed => "destroyed".to_owned(),
+                MachineStep::Reached(state) => state.clone(),
+            };
+            format!("{place}{} {step}", machine.id)
+        }
+        Progress::Ready | Progress::Failed { .. } | Progress::Warning(_) | Progress::Release(_) => {
+            return None;
+        }
+    })
+}

@@ -1,0 +1,41 @@
+//! What a verification looks through: flyctl and the app's own address.
+
+use crate::effect::http::{Answer, Http};
+use crate::instance::Instance;
+use crate::project::VerifySettings;
+use crate::provider::fly::Flyctl;
+use crate::session::HealthUrl;
+use crate::verification::probe;
+use crate::verification::watch::Witnesses;
+
+/// The machines of one app and its answers.
+#[derive(Clone, Debug)]
+pub(crate) struct FlyWitnesses {
+    pub(crate) app: String,
+    pub(crate) flyctl: Flyctl,
+    pub(crate) http: Http,
+    pub(crate) health: HealthUrl,
+    pub(crate) verify: VerifySettings,
+}
+
+impl Witnesses for FlyWitnesses {
+    async fn machines(&self) -> Result<Vec<Instance>, String> {
+        self.flyctl
+            .machines(&self.app)
+            .await
+            .map_err(|failure| failure.to_string())
+    }
+
+    async fn probe(&self, instance: Option<&str>) -> Answer {
+        self.http
+            .send(&probe::request(&self.health.base, &self.verify, instance))
+            .await
+    }
+
+    async fn start(&self, instance: &str) -> Result<(), String> {
+        self.flyctl
+            .start_machine(&self.app, instance)
+            .await
+            .map_err(|failure| failure.to_string())
+    }
+}

@@ -1,0 +1,160 @@
+//! A deployment as it goes: a line per phase, and a spinner where the terminal can show one.
+
+use std::io::Write;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::deployment::event::{Phase, Reader, Subject, What, to_json};
+use crate::output::text::{cut, duration, labelled, width};
+use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, paint};
+
+/// Reads events to stderr.
+pub(crate) struct Terminal {
+    printer: Printer,
+    spinner: Option<ProgressBar>,
+}
+
+impl Terminal {
+    pub(crate) fn new(printer: Printer) -> Self {
+        Self {
+            printer,
+            spinner: None,
+        }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.spinner {
+            Some(spinner) => spinner.suspend(|| self.printer.note(line)),
+            None => self.printer.note(line),
+        }
+    }
+
+    fn start(&mut self, phase: Phase, detail: &str) {
+        if !self.printer.lively {
+            if !detail.is_empty() && phase != Phase::Prepare {
+                self.printer
+                    .note(&paint(DIM, &format!("… {:<8} {detail}", phase.as_str())));
+            }
+            return;
+        }
+        let spinner = ProgressBar::new_spinner().with_style(
+            ProgressStyle::with_template("{spinner} {prefix:<8} {elapsed:>4}  {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
+        spinner.set_draw_target(ProgressDrawTarget::stderr());
+        spinner.set_prefix(phase.as_str());
+        spinner.set_message(detail.to_owned());
+        spinner.enable_steady_tick(Duration::from_millis(120));
+        self.spinner = Some(spinner);
+    }
+
+    fn end(&mut self) {
+        if let Some(spinner) = self.spinner.take() {
+            spinner.finish_and_clear();
+        }
+    }
+
+    fn phase_line(&self, mark: &str, phase: Phase, took: Duration, detail: &str) -> String {
+        let label = format!("{mark} {:<8} {:>7} ", phase.as_str(), duration(took));
+        labelled(&label, 18, detail, width(&self.printer))
+            .trim_end()
+            .to_owned()
+    }
+}
+
+impl Reader for Terminal {
+    fn read(&mut self, what: &What, _: &Subject) {
+        match what {
+            What::DeploymentStarted { headline } => self.say(&paint(BOLD, headline)),
+            What::PhaseStarted { phase, detail } => self.start(*phase, detail),
+            What::PhaseCompleted {
+                phase,
+                duration,
+                detail,
+            } => {
+                self.end();
+                let line = self.phase_line(&paint(GOOD, "✔"), *phase, *duration, detail);
+                self.say(&line);
+            }
+            What::PhaseFailed {
+                phase,
+                duration,
+                detail,
+            } => {
+                self.end();
+                let line = self.phase_line(&paint(BAD, "✖"), *phase, *duration, detail);
+                self.say(&line);
+            }
+            What::ProbeChanged {
+                instance,
+                region,
+                state,
+                good,
+                ..
+            } => {
+                let mark = if *good {
+                    paint(GOOD, "✔")
+                } else {
+                    paint(DIM, "·")
+                };
+                self.say(&format!("  {mark} {instance} {region}  {state}"));
+            }
+            What::RollbackStarted { to } => self.say(&format!("{} returning to {to}", paint(WARN, "↩"))),
+            What::LockWaiting { app, holder } => {
+                self.say(&format!("… waiting for the lock of {app}: {holder}"))
+            }
+            What::LockTakenOver { app, from } => {
+                let text = format!("the lock of {app} was taken over from {from}");
+                self.say(&labelled(
+                    &paint(WARN, "warning:"),
+                    8,
+                    &text,
+                    width(&self.printer),
+                ));
+            }
+            What::Waiting {
+                phase,
+                for_what,
+                since,
+            } => match &self.spinner {
+                Some(spinner) => spinner.set_message(for_what.clone()),
+                None => self.say(&format!(
+                    "… {:<8} {:>7}  {for_what}",
+                    phase.as_str(),
+                    duration(*since)
+                )),
+            },
+            What::Output { line, .. } if self.printer.verbose => {
+                self.say(&paint(
+                    DIM,
+                    &format!("  │ {}", cut(line, width(&self.printer).saturating_sub(4))),
+                ));
+            }
+            What::Warning { text } => {
+                self.say(&labelled(&paint(WARN, "warning:"), 8, text, width(&self.printer)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Writes events as JSON Lines.
+pub(crate) struct Lines<W: Write + Send> {
+    out: W,
+}
+
+impl<W: Write + Send> Lines<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Self { out }
+    }
+}
+
+impl<W: Write + Send> Reader for Lines<W> {
+    fn read(&mut self, what: &What, subject: &Subject) {
+        if let Some(line) = to_json(what, subject) {
+            // A stream that nobody reads any more is no reason to stop a deployment.
+            let _ = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
+        }
+    }
+}

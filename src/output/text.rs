@@ -1,0 +1,133 @@
+//! Lines that fit: widths, durations and ages as people read them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::output::Printer;
+
+/// The width to wrap talk at: the terminal's, at most 100; unwrapped for a pipe.
+pub(crate) fn width(printer: &Printer) -> usize {
+    if printer.lively {
+        console::Term::stderr().size().1.clamp(40, 100).into()
+    } else {
+        usize::MAX
+    }
+}
+
+/// A label and a text that wraps under itself.
+pub(crate) fn labelled(label: &str, label_width: usize, text: &str, width: usize) -> String {
+    let indent = label_width + 1;
+    let room = width.saturating_sub(indent).max(20);
+    let mut out = format!("{label} ");
+    for (number, line) in text.lines().flat_map(|line| wrap(line, room)).enumerate() {
+        if number > 0 {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+        }
+        out.push_str(&line);
+    }
+    out
+}
+
+/// Breaks at blanks; a word that is too long stays whole, so that a command can be pasted.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0_usize;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        let line = lines.last_mut().expect("there is always a line");
+        if used > 0 && used.saturating_add(1 + length) > width {
+            lines.push(word.to_owned());
+            used = length;
+        } else {
+            if used > 0 || !line.is_empty() {
+                line.push(' ');
+                used += 1;
+            }
+            line.push_str(word);
+            used += length;
+        }
+    }
+    lines
+}
+
+/// `340 ms`, `4.2 s`, `41 s`, `3m 05s`, `2h 10m`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 if duration.as_millis() < 1000 => format!("{} ms", duration.as_millis()),
+        0..=9 => format!("{:.1} s", duration.as_secs_f64()),
+        10..=59 => format!("{seconds} s"),
+        60..=3599 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// How long ago an RFC 3339 time was: `5 min ago`; the text itself where it cannot be read.
+pub(crate) fn ago(time: &str, now: Timestamp) -> String {
+    let Ok(then) = time.parse::<Timestamp>() else {
+        return time.to_owned();
+    };
+    let seconds = now.duration_since(then).as_secs();
+    match seconds {
+        ..=9 => "just now".to_owned(),
+        10..=119 => format!("{seconds} s ago"),
+        120..=7199 => format!("{} min ago", seconds / 60),
+        7200..=172_799 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+/// Cuts a text to so many characters, with an ellipsis.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{ago, cut, duration, labelled, wrap};
+
+    #[test]
+    fn durations_read_like_a_stopwatch() {
+        for (millis, text) in [
+            (340, "340 ms"),
+            (4210, "4.2 s"),
+            (41_900, "41 s"),
+            (185_000, "3m 05s"),
+            (7_800_000, "2h 10m"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn words_wrap_and_commands_stay_whole() {
+        assert_eq!(wrap("a bb ccc", 4), ["a bb", "ccc"]);
+        assert_eq!(
+            wrap("shipctl-rollback-production now", 10),
+            ["shipctl-rollback-production", "now"]
+        );
+        assert_eq!(wrap("  indented", 40), ["  indented"]);
+        assert_eq!(
+            labelled("hint:", 5, "one two three four five six", 26),
+            "hint: one two three four\n      five six"
+        );
+    }
+
+    #[test]
+    fn ages_and_cuts() {
+        let now = "2026-01-28T10:00:00Z".parse().unwrap();
+        assert_eq!(ago("2026-01-28T09:55:00Z", now), "5 min ago");
+        assert_eq!(ago("2026-01-20T09:55:00Z", now), "8 days ago");
+        assert_eq!(ago("yesterday", now), "yesterday");
+        assert_eq!(cut("registry", 5), "regi…");
+    }
+}

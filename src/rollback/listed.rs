@@ -1,0 +1,276 @@
+//! The provider's list, read with the ledger beside it: which of its releases may be gone back to.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::release::{Image, Release, ReleaseNumber, ReleaseStatus};
+use crate::rollback::candidate::Candidate;
+use crate::state::history::{History, Standing};
+use crate::state::keys::{Identity, ImageKey, Key};
+
+/// How many are looked up in full: the target, and what comes next if its image is gone.
+pub(crate) const CANDIDATES: usize = 6;
+
+/// One release with what the ledger says of it.
+struct Line<'a> {
+    release: &'a Release,
+    /// By name; by digest too where the ledger holds the number.
+    image: ImageKey,
+    /// The entry with its number; else the newest of its image, which may have another number.
+    place: Option<usize>,
+    /// Some record names its number.
+    is_named: bool,
+}
+
+/// The list, newest first, at most 25 releases long.
+pub(crate) struct Listed<'a> {
+    history: &'a History,
+    app: &'a str,
+    standing: &'a Standing,
+    lines: Vec<Line<'a>>,
+    /// Which lines the ledger vouches for; looked up when it is first asked.
+    vouched: OnceCell<Vec<bool>>,
+}
+
+impl<'a> Listed<'a> {
+    pub(crate) fn new(
+        history: &'a History,
+        app: &'a str,
+        standing: &'a Standing,
+        releases: &'a [Release],
+    ) -> Self {
+        let mut releases: Vec<&Release> = releases.iter().collect();
+        releases.sort_by_key(|release| std::cmp::Reverse(release.number));
+        let mut lines: Vec<Line<'_>> = releases.into_iter().map(Line::new).collect();
+        find_numbers(history, app, &mut lines);
+        find_images(history, app, &mut lines);
+        Self {
+            history,
+            app,
+            standing,
+            lines,
+            vouched: OnceCell::new(),
+        }
+    }
+
+    /// The first listed release of an image.
+    pub(crate) fn first_of(&self, image: ImageKey) -> Option<ReleaseNumber> {
+        self.first_place_of(image).map(|at| self.lines[at].release.number)
+    }
+
+    fn first_place_of(&self, image: ImageKey) -> Option<usize> {
+        self.lines.iter().rposition(|line| line.image.is_same_as(image))
+    }
+
+    /// Whether there is a release between two numbers that no record names.
+    pub(crate) fn has_unnamed_between(
+        &self,
+        after: Option<ReleaseNumber>,
+        before: Option<ReleaseNumber>,
+    ) -> bool {
+        self.lines.iter().any(|line| {
+            let number = line.release.number;
+            after.is_none_or(|after| number > after)
+                && before.is_none_or(|before| number < before)
+                && !line.is_named
+        })
+    }
+
+    /// The releases of other images, older than the first listed one of `serving`; newest first, one of each image.
+    pub(crate) fn older_than(&self, serving: &Image) -> Result<Vec<Candidate>> {
+        let serving = ImageKey::of(serving);
+        let Some(first) = self.first_place_of(serving) else {
+            return Ok(Vec::new());
+        };
+        self.candidates(first + 1, &[serving])
+    }
+
+    /// The releases of other images than these; newest first, one of each image.
+    pub(crate) fn besides(&self, without: &[ImageKey]) -> Result<Vec<Candidate>> {
+        self.candidates(0, without)
+    }
+
+    /// The same, and of another image than that of the newest release.
+    pub(crate) fn besides_newest(&self, without: &[ImageKey]) -> Result<Vec<Candidate>> {
+        let mut without = without.to_vec();
+        without.extend(self.lines.first().map(|line| line.image));
+        self.besides(&without)
+    }
+
+    /// The release with this number, and whether the ledger vouches for it.
+    pub(crate) fn numbered(&self, number: ReleaseNumber) -> Result<Option<Candidate>> {
+        let found = self.lines.iter().position(|line| line.release.number == number);
+        found.map(|at| self.candidate(at)).transpose()
+    }
+
+    /// The newest release of an image.
+    pub(crate) fn newest_of(&self, image: ImageKey) -> Result<Option<Candidate>> {
+        let found = self.lines.iter().position(|line| line.image.is_same_as(image));
+        found.map(|at| self.candidate(at)).transpose()
+    }
+
+    /// flyctl's word for the release with this number.
+    pub(crate) fn status_of(&self, number: ReleaseNumber) -> Option<&'a ReleaseStatus> {
+        self.lines
+            .iter()
+            .find(|line| line.release.number == number)
+            .map(|line| &line.release.status)
+    }
+
+    pub(crate) fn releases(&self) -> impl Iterator<Item = &'a Release> + '_ {
+        self.lines.iter().map(|line| line.release)
+    }
+
+    fn candidates(&self, from: usize, without: &[ImageKey]) -> Result<Vec<Candidate>> {
+        let mut seen = without.to_vec();
+        let mut found = Vec::new();
+        for (at, line) in self.lines.iter().enumerate().skip(from) {
+            if found.len() == CANDIDATES {
+                break;
+            }
+            let is_new = !seen.iter().any(|image| image.is_same_as(line.image));
+            if is_new
+                && !self.standing.refutes(self.identity(line))
+                && (self.vouches_for(at) || self.is_complete(line))
+            {
+                seen.push(line.image);
+                found.push(self.candidate(at)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn candidate(&self, at: usize) -> Result<Candidate> {
+        let line = &self.lines[at];
+        let has_digest = !line.image.digest.is_none();
+        Candidate::listed(
+            self.history,
+            self.app,
+            line.release,
+            self.vouches_for(at),
+            line.place,
+            has_digest,
+        )
+    }
+
+    fn identity(&self, line: &Line<'_>) -> Identity {
+        line.place.map_or(
+            Identity {
+                image: line.image,
+                configuration: Key::NONE,
+            },
+            |at| self.history.row(at).shipped,
+        )
+    }
+
+    fn vouches_for(&self, at: usize) -> bool {
+        self.vouched.get_or_init(|| {
+            let identities: Vec<Identity> = self.lines.iter().map(|line| self.identity(line)).collect();
+            let places = places_by_key(identities.iter().map(|identity| identity.image).enumerate());
+            let mut vouched = vec![false; identities.len()];
+            for statement in self.history.vouched(self.app, self.standing, usize::MAX) {
+                for at in keyed(&places, statement.identity.image) {
+                    vouched[at] |= statement.identity.is_same_as(identities[at]);
+                }
+            }
+            for (vouched, identity) in vouched.iter_mut().zip(&identities) {
+                *vouched &= !self.standing.refutes(*identity);
+            }
+            vouched
+        })[at]
+    }
+
+    /// Itself `complete`, and the first of its image too: `secrets set` after a failed deploy makes a complete release
+    /// of a failed image (`secrets_set_after_failed_deploy`).
+    fn is_complete(&self, line: &Line<'_>) -> bool {
+        let first = self.first_place_of(line.image).map_or(line, |at| &self.lines[at]);
+        [line, first]
+            .iter()
+            .all(|line| line.release.status == ReleaseStatus::Complete)
+    }
+}
+
+impl<'a> Line<'a> {
+    fn new(release: &'a Release) -> Self {
+        Self {
+            release,
+            image: ImageKey::of(&release.image),
+            place: None,
+            is_named: false,
+        }
+    }
+}
+
+/// Finds the records that name a listed number, in one pass: the ledger may hold a hundred thousand others.
+fn find_numbers(history: &History, app: &str, lines: &mut [Line<'_>]) {
+    let (Some(newest), Some(oldest)) = (lines.first(), lines.last()) else {
+        return;
+    };
+    let range = oldest.release.number..=newest.release.number;
+    for (at, row) in history.rows_of(app) {
+        for number in row.named_releases().filter(|number| range.contains(number)) {
+            let Some(line) = lines.iter_mut().find(|line| line.release.number == number) else {
+                continue;
+            };
+            line.is_named = true;
+            if line.place.is_none() && row.release == Some(number) && row.shipped.image.is_same_as(line.image)
+            {
+                line.place = Some(at);
+                line.image.digest = row.shipped.image.digest;
+            }
+            for served in [row.serving, row.previous] {
+                let is_this = served.release == Some(number) && served.image.is_same_as(line.image);
+                if is_this && line.image.digest.is_none() {
+                    line.image.digest = served.image.digest;
+                }
+            }
+        }
+    }
+}
+
+/// Finds the newest entry of the image of each release whose number no entry has.
+fn find_images(history: &History, app: &str, lines: &mut [Line<'_>]) {
+    let unplaced = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.place.is_none())
+        .map(|(at, line)| (at, line.image));
+    let places = places_by_key(unplaced);
+    if places.is_empty() {
+        return;
+    }
+    for (row_at, row) in history.rows_of(app) {
+        if row.has_stayed() {
+            for at in keyed(&places, row.shipped.image) {
+                let line = &mut lines[at];
+                if line.place.is_none() && row.shipped.image.is_same_as(line.image) {
+                    line.place = Some(row_at);
+                }
+            }
+        }
+    }
+}
+
+type Places = HashMap<Key, Vec<usize>>;
+
+fn places_by_key(images: impl Iterator<Item = (usize, ImageKey)>) -> Places {
+    let mut places = Places::new();
+    for (at, image) in images {
+        for key in [image.name, image.digest] {
+            if !key.is_none() {
+                places.entry(key).or_default().push(at);
+            }
+        }
+    }
+    places
+}
+
+/// What may be the same image; to be compared, since a name may stand for several digests.
+fn keyed(places: &Places, image: ImageKey) -> impl Iterator<Item = usize> {
+    [image.name, image.digest]
+        .into_iter()
+        .filter_map(|key| places.get(&key))
+        .flatten()
+        .copied()
+}

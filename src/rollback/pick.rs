@@ -1,0 +1,319 @@
+//! The target of a rollback: the first of five rules that fits.
+
+use crate::error::Result;
+use crate::release::Release;
+use crate::rollback::candidate::Candidate;
+use crate::rollback::listed::{CANDIDATES, Listed};
+use crate::rollback::named::{self, Named};
+use crate::rollback::no_target::NoTarget;
+use crate::rollback::serving::{Running, Serving};
+use crate::state::history::{History, Standing, Statement};
+use crate::state::keys::{Identity, ImageKey, Key};
+use crate::state::record::Kind;
+
+/// How many rollbacks in a row are followed to where they began; flyctl lists no more releases than that.
+const LONGEST_CHAIN: usize = 25;
+
+/// Everything a target is chosen from.
+pub(crate) struct Question<'a> {
+    pub(crate) app: &'a str,
+    pub(crate) history: &'a History,
+    /// flyctl's list.
+    pub(crate) releases: &'a [Release],
+    /// The counted instances.
+    pub(crate) running: &'a [Running],
+    /// What a person named with `--to`.
+    pub(crate) to: Option<&'a str>,
+}
+
+/// Which rule of DESIGN 7 chose.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Rule {
+    /// 1: a person named it.
+    Named,
+    /// 2: what serves is mixed or not good.
+    LastGood,
+    /// 3: verified before what serves.
+    Before,
+    /// 4: only flyctl's list knows.
+    Listed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pick {
+    pub(crate) rule: Rule,
+    pub(crate) target: Candidate,
+    /// The ledger's own, where the target is flyctl's.
+    pub(crate) beside: Option<Candidate>,
+    /// What comes next if the target's image is gone; the unverified among them are asked about.
+    pub(crate) older: Vec<Candidate>,
+    /// Why it is this one, as half a sentence for people.
+    pub(crate) reason: &'static str,
+    pub(crate) warnings: Vec<String>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Target(Box<Pick>),
+    Nothing(NoTarget),
+}
+
+/// Chooses. A fault is only a ledger that can no longer be read.
+pub(crate) fn pick(question: &Question<'_>) -> Result<Answer> {
+    let Question {
+        app,
+        history,
+        releases,
+        running,
+        to,
+    } = *question;
+    let standing = history.standing(app);
+    let listed = Listed::new(history, app, &standing, releases);
+    let serving = Serving::of(history, app, running)?;
+    let picker = Picker {
+        app,
+        history,
+        standing: &standing,
+        listed: &listed,
+        serving: &serving,
+    };
+    let pick = match to {
+        Some(to) => match named::resolve(app, history, &standing, &listed, &serving, to)? {
+            Named::One(target) => Some(picker.named(*target)),
+            Named::Several(forms) => {
+                return Ok(Answer::Nothing(NoTarget::ambiguous(app, to, forms)));
+            }
+            Named::None => {
+                return picker
+                    .what_exists()
+                    .map(|exists| Answer::Nothing(NoTarget::unknown(app, to, exists)));
+            }
+        },
+        None => match (&serving.image, serving.good) {
+            (Some(_), true) => picker.before()?,
+            _ => picker.last_good()?,
+        },
+    };
+    match pick {
+        Some(pick) => Ok(Answer::Target(Box::new(pick))),
+        None => picker
+            .what_exists()
+            .map(|exists| Answer::Nothing(NoTarget::nothing(app, exists))),
+    }
+}
+
+struct Picker<'a> {
+    app: &'a str,
+    history: &'a History,
+    standing: &'a Standing,
+    listed: &'a Listed<'a>,
+    serving: &'a Serving,
+}
+
+impl Picker<'_> {
+    /// Rule 1.
+    fn named(&self, target: Candidate) -> Pick {
+        let mut warnings = Vec::new();
+        let name = target.name();
+        if self.standing.refutes(target.identity()) {
+            warnings.push(format!("{name} was refuted or rolled back from here"));
+        }
+        if self.serving.is(target.identity()) {
+            warnings.push(format!("{name} is what serves already"));
+        }
+        let status = target.release.and_then(|number| self.listed.status_of(number));
+        if let Some(status) = status.filter(|status| status.has_failed()) {
+            warnings.push(format!("flyctl calls {name} `{}`", status.as_str()));
+        }
+        Pick {
+            rule: Rule::Named,
+            target,
+            beside: None,
+            older: Vec::new(),
+            reason: "it was named",
+            warnings,
+        }
+    }
+
+    /// Rule 2. What all instances run is what fails; in a mix some may run the target already.
+    fn last_good(&self) -> Result<Option<Pick>> {
+        let verified = self.vouched(usize::MAX)?;
+        if let Some(pick) = pick_first(
+            Rule::LastGood,
+            verified,
+            "the last verified release: what serves is not good",
+        ) {
+            return Ok(Some(pick));
+        }
+        let failing: Vec<_> = self.serving.identity.map(|it| it.image).into_iter().collect();
+        let listed = self.listed.besides_newest(&failing)?;
+        Ok(pick_first(
+            Rule::LastGood,
+            listed,
+            "the newest complete release of another image than flyctl's newest: what serves is not good",
+        ))
+    }
+
+    /// Rules 3 and 4.
+    fn before(&self) -> Result<Option<Pick>> {
+        let Some(serving) = &self.serving.image else {
+            return Ok(None);
+        };
+        let mut own = match self.first_shipping() {
+            Some(first) => self.vouched(first)?,
+            None => Vec::new(),
+        };
+        let may_others_lie_between = own
+            .first()
+            .is_some_and(|candidate| self.others_lie_after(candidate));
+        if !own.is_empty() && !may_others_lie_between {
+            return Ok(pick_first(Rule::Before, own, BEFORE));
+        }
+        let mut listed = self.listed.older_than(serving)?;
+        if let Some(known) = own.first() {
+            // The list was asked for what may lie after the ledger's; what it has from before that is no news.
+            let is_newer = |other: &Candidate| known.release.is_none() || other.release > known.release;
+            listed.retain(|other| is_newer(other) && !other.image.is_same_as(&known.image));
+            if listed.is_empty() {
+                return Ok(pick_first(Rule::Before, own, BEFORE));
+            }
+        } else {
+            own = self.vouched(usize::MAX)?;
+        }
+        let Some(mut pick) = pick_first(Rule::Listed, listed, LISTED) else {
+            return Ok(None);
+        };
+        pick.beside = own
+            .into_iter()
+            .find(|own| !own.image.is_same_as(&pick.target.image));
+        Ok(Some(pick))
+    }
+
+    /// Where the ledger first holds what serves as something that stayed.
+    ///
+    /// A rollback or `verify` only found it there. It served already when an older record names it as `previous`, and
+    /// what a rollback goes to is older than what it leaves: else a release that only flyctl knew would count as
+    /// newer than those it came before.
+    fn first_shipping(&self) -> Option<usize> {
+        self.serving.place?;
+        let mut sought = self.serving.identity?;
+        let mut first = usize::MAX;
+        for _ in 0..LONGEST_CHAIN {
+            let oldest_first = || {
+                self.history
+                    .rows_of(self.app)
+                    .rev()
+                    .take_while(|(at, _)| *at < first)
+            };
+            let shipping = oldest_first().find(|(_, row)| row.has_stayed() && row.shipped.is_same_as(sought));
+            let Some((at, row)) = shipping else { break };
+            if row.kind == Some(Kind::Deploy) {
+                first = at;
+                break;
+            }
+            first = oldest_first()
+                .take_while(|(other, _)| *other < at)
+                .find(|(_, row)| {
+                    [row.previous, row.serving]
+                        .iter()
+                        .any(|served| served.image.is_same_as(sought.image))
+                })
+                .map_or(at, |(other, _)| other);
+            if row.kind != Some(Kind::Rollback) || row.previous.image.is_none() {
+                break;
+            }
+            sought = Identity {
+                image: row.previous.image,
+                configuration: Key::NONE,
+            };
+        }
+        (first != usize::MAX).then_some(first)
+    }
+
+    /// Whether flyctl lists releases between a candidate and what serves that no record names.
+    fn others_lie_after(&self, candidate: &Candidate) -> bool {
+        let serving = self.serving.identity.map(|it| it.image);
+        let first = serving.and_then(|image| self.listed.first_of(image)).or_else(|| {
+            let at = self.first_shipping()?;
+            self.history.row(at).release
+        });
+        let after = candidate
+            .release
+            .or_else(|| self.listed.first_of(candidate.identity().image));
+        self.listed.has_unnamed_between(after, first)
+    }
+
+    /// The next few that the ledger vouches for before a place, without what serves; one of each release.
+    fn vouched(&self, end: usize) -> Result<Vec<Candidate>> {
+        let mut seen: Vec<Identity> = Vec::new();
+        let mut found = Vec::new();
+        let statements = self
+            .history
+            .vouched(self.app, self.standing, end)
+            .filter(|statement: &Statement| !self.serving.is(statement.identity));
+        for statement in statements {
+            if found.len() == CANDIDATES {
+                break;
+            }
+            if seen.iter().any(|known| known.is_same_as(statement.identity)) {
+                continue;
+            }
+            seen.push(statement.identity);
+            found.extend(Candidate::vouched(self.history, self.app, &statement)?);
+        }
+        Ok(found)
+    }
+
+    /// What a person could name.
+    fn what_exists(&self) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        let releases: Vec<Release> = self.listed.releases().cloned().collect();
+        let facts = self.history.release_facts(self.app, &releases)?;
+        let serving = self.serving.identity;
+        for (release, facts) in releases.iter().zip(facts) {
+            let verdict = facts.and_then(|facts| facts.verdict);
+            let mut line = format!(
+                "release:{}  {}  {}",
+                release.number.0,
+                release.status.as_str(),
+                release.image
+            );
+            if let Some(verdict) = verdict {
+                line = format!("{line}  {verdict} here");
+            }
+            let image = ImageKey::of(&release.image);
+            if serving.is_some_and(|serving| serving.image.is_same_as(image)) {
+                line = format!("{line}  serving");
+            }
+            lines.push(line);
+        }
+        for candidate in self.vouched(usize::MAX)? {
+            let is_listed = releases.iter().any(|it| Some(it.number) == candidate.release);
+            if !is_listed {
+                lines.push(format!("image:{}  verified here", candidate.image.reference()));
+            }
+        }
+        Ok(lines)
+    }
+}
+
+const BEFORE: &str = "the last verified release before the one serving";
+const LISTED: &str =
+    "the newest complete release before the one serving in flyctl's list; the ledger does not know it";
+
+fn pick_first(rule: Rule, candidates: Vec<Candidate>, reason: &'static str) -> Option<Pick> {
+    let mut candidates = candidates.into_iter();
+    let target = candidates.next()?;
+    Some(Pick {
+        rule,
+        target,
+        beside: None,
+        older: candidates.collect(),
+        reason,
+        warnings: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+#[path = "pick_tests.rs"]
+mod tests;
