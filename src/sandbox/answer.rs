@@ -188,7 +188,7 @@ fn speak(world: &World, app: &App, machine: &Machine, request: &Request, now: Mi
     }
     let mut text = document.to_string();
     if does.garbage {
-        text = "<!doctype html><html><body><h1>It works</h1></body></html>".to_owned();
+        "<!doctype html><html><body><h1>It works</h1></body></html>".clone_into(&mut text);
         headers.insert("content-type".to_owned(), json!("text/html"));
     }
     if let Some(given) = rules.iter().rev().find_map(|rule| rule.text.as_ref()) {

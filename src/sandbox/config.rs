@@ -179,14 +179,14 @@ impl Config {
             }
             service["ports"] = json!([plain, {"port": 443, "handlers": ["http", "tls"]}]);
             let checks = http["checks"].as_array().cloned().unwrap_or_default();
-            service["checks"] = checks.into_iter().map(|check| typed(check, "http")).collect();
+            service["checks"] = checks.into_iter().map(|check| typed(&check, "http")).collect();
             found.push(service);
         }
         for service in self.definition["services"].as_array().into_iter().flatten() {
             let mut service = service.clone();
             let of = |key: &str, kind: &'static str| -> Vec<Value> {
                 let list = service[key].as_array().cloned().unwrap_or_default();
-                list.into_iter().map(|check| typed(check, kind)).collect()
+                list.into_iter().map(|check| typed(&check, kind)).collect()
             };
             let mut checks = of("tcp_checks", "tcp");
             checks.extend(of("http_checks", "http"));
@@ -369,7 +369,7 @@ fn memory_of(value: &Value) -> Option<u64> {
 }
 
 /// A check with its kind, in the order in which the platform spells one.
-fn typed(check: Value, kind: &str) -> Value {
+fn typed(check: &Value, kind: &str) -> Value {
     let mut found = Map::new();
     found.insert("type".to_owned(), json!(kind));
     let keys = [

@@ -236,7 +236,7 @@ pub(super) fn after_call(world: &mut World, label: &str, now: Millis) -> bool {
 #[expect(clippy::too_many_lines, reason = "one arm per order, each a few lines")]
 fn perform(world: &mut World, order: Order, now: Millis) -> Result<Value, String> {
     match order {
-        Order::Seed(seed) => seed::seed(world, *seed, now)?,
+        Order::Seed(seed) => seed::seed(world, &seed, now)?,
         Order::CreateApp { app, org } => {
             world.apps.insert(app.clone(), App::new(&app, &org));
         }
@@ -344,8 +344,8 @@ fn perform(world: &mut World, order: Order, now: Millis) -> Result<Value, String
             user,
             moves,
         } => {
-            let moved = moves.then_some(Some(image.as_str()));
-            foreign_release(world, &app, &image, &status, &user, moved, now)?;
+            let moved = if moves { Moves::To(&image) } else { Moves::Nothing };
+            foreign_release(world, &app, &image, &status, &user, &moved, now)?;
         }
         Order::SecretsSet {
             app,
@@ -360,7 +360,7 @@ fn perform(world: &mut World, order: Order, now: Millis) -> Result<Value, String
                 .last()
                 .map(|release| release.image.clone());
             let newest = newest.ok_or("the app has no release")?;
-            foreign_release(world, &app, &newest, "complete", &user, Some(None), now)?;
+            foreign_release(world, &app, &newest, "complete", &user, &Moves::Restart, now)?;
         }
         Order::Image { image, gone, digest } => {
             world.register(&image, None);
@@ -429,15 +429,23 @@ fn act(world: &mut World, app: &str, id: &str, action: &str, code: i32, now: Mil
     Ok(())
 }
 
-/// Somebody else's release. `moved`: none leaves the machines alone, `Some(None)` restarts them as they are under
-/// the new release, `Some(Some(image))` gives them that image.
+/// What somebody else's release does to the machines.
+enum Moves<'a> {
+    Nothing,
+    /// They restart as they are.
+    Restart,
+    /// They get this image.
+    To(&'a str),
+}
+
+/// Somebody else's release.
 fn foreign_release(
     world: &mut World,
     app: &str,
     image: &str,
     status: &str,
     user: &str,
-    moved: Option<Option<&str>>,
+    moves: &Moves<'_>,
     now: Millis,
 ) -> Result<(), String> {
     world.register(image, None);
@@ -451,7 +459,9 @@ fn foreign_release(
     let release = &mut app_mut(world, app)?.releases[index];
     user.clone_into(&mut release.user);
     let (id, version) = (release.id.clone(), release.version);
-    let Some(image) = moved else { return Ok(()) };
+    if matches!(moves, Moves::Nothing) {
+        return Ok(());
+    }
     let machines: BTreeMap<_, _> = world.apps[app]
         .live()
         .filter(|machine| !machine.is_release_command())
@@ -465,7 +475,7 @@ fn foreign_release(
     for (machine, (mut config, stopped)) in machines {
         config["metadata"]["fly_release_id"] = json!(id);
         config["metadata"]["fly_release_version"] = json!(version.to_string());
-        if let Some(image) = image {
+        if let Moves::To(image) = moves {
             config["image"] = json!(image);
         }
         let holder = find(world, app, &machine)?

@@ -98,7 +98,6 @@ impl WorldFile {
         Ok(found)
     }
 
-    /// When the file last changed, to tell cheaply whether looking again is worth it.
     pub(super) fn exists(&self) -> bool {
         self.path.exists()
     }

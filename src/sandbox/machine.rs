@@ -222,19 +222,11 @@ impl Machine {
         self.launched_at = now;
         self.started_at = None;
         self.event("launch", "created", now, None);
-        match delay {
-            Some(delay) => {
-                self.become_state("created", now);
-                self.next = Some(Next {
-                    at: now + delay,
-                    step: Step::Start,
-                });
-            }
-            None => {
-                self.become_state("stopped", now);
-                self.next = None;
-            }
-        }
+        self.become_state(if delay.is_some() { "created" } else { "stopped" }, now);
+        self.next = delay.map(|delay| Next {
+            at: now + delay,
+            step: Step::Start,
+        });
     }
 
     /// Told to start, by a person or by a request.
@@ -304,18 +296,19 @@ impl Machine {
         self.event("destroy", "destroyed", now, None);
     }
 
-    /// Exits with an error between its launch and a moment: what smoke checks look at.
-    pub(super) fn crashes_until(&self, end: Millis) -> usize {
+    /// When it exited with an error for the second time between its launch and a moment.
+    pub(super) fn second_crash_until(&self, end: Millis) -> Option<Millis> {
+        let crashed = |event: &&Event| {
+            let exit = event.exit.as_ref();
+            exit.is_some_and(|exit| exit.code != 0 && !exit.requested)
+        };
         self.events
             .iter()
+            .rev()
             .filter(|event| event.at >= self.launched_at && event.at <= end)
-            .filter(|event| {
-                event
-                    .exit
-                    .as_ref()
-                    .is_some_and(|exit| exit.code != 0 && !exit.requested)
-            })
-            .count()
+            .filter(crashed)
+            .nth(1)
+            .map(|event| event.at)
     }
 }
 

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::control;
 use super::machine::{Lease, Machine, Step};
-use super::rule;
 use super::world::{App, Millis, World};
 
 /// Why the platform refused; the texts are those of the captures.
@@ -14,7 +13,6 @@ pub(super) enum Refusal {
     NoMachine,
     /// The machine's lease is held by somebody.
     Leased(String),
-    Destroyed,
 }
 
 impl Refusal {
@@ -23,7 +21,6 @@ impl Refusal {
             Self::NoApp(name) => format!("Could not find App \"{name}\""),
             Self::NoMachine => "machine not found".to_owned(),
             Self::Leased(text) => text.clone(),
-            Self::Destroyed => "machine was destroyed".to_owned(),
         }
     }
 }
@@ -234,9 +231,6 @@ impl World {
         let instance = self.ulid();
         let machine = self.machine_mut(app, id)?;
         Self::leased_by_another(machine, nonce, now)?;
-        if !machine.is_live() {
-            return Err(Refusal::Destroyed);
-        }
         machine.config = config;
         machine.image_ref = image_ref;
         machine.instance_id = instance;
@@ -302,20 +296,15 @@ impl World {
         let owner = owner.map_or_else(|| self.user.email.clone(), str::to_owned);
         let machine = self.machine_mut(app, id)?;
         Self::leased_by_another(machine, nonce, now)?;
-        match machine.lease.as_mut().filter(|lease| lease.expires_at > now) {
-            Some(lease) => {
-                lease.expires_at = expires_at;
-                Ok(lease.nonce.clone())
-            }
-            None => {
-                machine.lease = Some(Lease {
-                    nonce: fresh.clone(),
-                    owner,
-                    expires_at,
-                });
-                Ok(fresh)
-            }
-        }
+        let held = machine.lease.take().filter(|lease| lease.expires_at > now);
+        let lease = held.unwrap_or(Lease {
+            nonce: fresh,
+            owner,
+            expires_at,
+        });
+        let nonce = lease.nonce.clone();
+        machine.lease = Some(Lease { expires_at, ..lease });
+        Ok(nonce)
     }
 
     /// Gives a lease back; false if it was not held.
@@ -328,11 +317,6 @@ impl World {
             machine.lease = None;
         }
         held
-    }
-
-    /// The release command of a machine, for words in messages: whether its app says that it fails.
-    pub(super) fn behaviour_words(&self, app: &App, machine: &Machine) -> rule::Behaviour {
-        rule::behaviour(self, app, machine)
     }
 }
 

@@ -65,7 +65,7 @@ fn ten_minutes() -> i64 {
 }
 
 /// Puts the app into the world, in place of one of the same name.
-pub(super) fn seed(world: &mut World, seed: Seed, now: Millis) -> Result<(), String> {
+pub(super) fn seed(world: &mut World, seed: &Seed, now: Millis) -> Result<(), String> {
     let name = seed.app.clone();
     let config = match &seed.fly_toml {
         Some(text) => Some(Config::from_toml(text).map_err(|error| error.message().to_owned())?),
@@ -133,7 +133,7 @@ pub(super) fn seed(world: &mut World, seed: Seed, now: Millis) -> Result<(), Str
                 }
                 None => {
                     for _ in 0..seed.per_region {
-                        let machine = plain_config(world, &seed, &made, &regions[0]);
+                        let machine = plain_config(world, seed, &made, &regions[0]);
                         place(world, &name, region, machine, now)?;
                     }
                 }

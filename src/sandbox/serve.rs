@@ -111,18 +111,13 @@ fn read(request: &hyper::Request<Incoming>) -> Request {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let host = header("host").unwrap_or_default();
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let (app, path) = match path.strip_prefix("/__app/") {
-        Some(rest) => {
-            let (app, path) = rest.split_once('/').unwrap_or((rest, ""));
-            (app.to_owned(), format!("/{path}"))
-        }
-        None => {
-            let name = host.split(':').next().unwrap_or_default();
-            (
-                name.strip_suffix(".fly.dev").unwrap_or(name).to_owned(),
-                path.to_owned(),
-            )
-        }
+    let (app, path) = if let Some(rest) = path.strip_prefix("/__app/") {
+        let (app, path) = rest.split_once('/').unwrap_or((rest, ""));
+        (app.to_owned(), format!("/{path}"))
+    } else {
+        let name = host.split(':').next().unwrap_or_default();
+        let name = name.strip_suffix(".fly.dev").unwrap_or(name);
+        (name.to_owned(), path.to_owned())
     };
     Request {
         app,
@@ -264,14 +259,165 @@ impl Body for AppBody {
         }
         match self.piece() {
             Some(piece) => {
-                if let Transfer::Drip(_, seconds) = &self.transfer {
-                    let time = Duration::from_secs_f64(seconds.clamp(0.0, 3600.0));
-                    self.pause = Some(Box::pin(tokio::time::sleep(time)));
-                }
+                let pause = match &self.transfer {
+                    Transfer::Drip(_, seconds) => Some(Duration::from_secs_f64(seconds.clamp(0.0, 3600.0))),
+                    // What was written must be on its way before the connection breaks.
+                    Transfer::Cut(_) => Some(LOOK),
+                    _ => None,
+                };
+                self.pause = pause.map(|time| Box::pin(tokio::time::sleep(time)));
                 Poll::Ready(Some(Ok(Frame::data(piece))))
             }
             None if matches!(self.transfer, Transfer::Cut(_)) => Poll::Ready(Some(Err(Closed))),
             None => Poll::Ready(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::super::order;
+    use super::{Served, WorldFile, serve};
+
+    struct Stage {
+        _folder: tempfile::TempDir,
+        world: PathBuf,
+        served: Served,
+    }
+
+    impl Stage {
+        fn new(seed: Value) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let world = folder.path().join("world.json");
+            order(&world, json!({"do": "settings", "speed": 50}));
+            let mut seed = seed;
+            seed["do"] = json!("seed");
+            seed["app"] = json!("shop");
+            assert_eq!(order(&world, seed), Value::Null);
+            let served = serve(WorldFile::new(&world)).unwrap();
+            Self {
+                _folder: folder,
+                world,
+                served,
+            }
+        }
+
+        fn rule(&self, mut rule: Value) {
+            rule["do"] = json!("rule");
+            rule["app"] = json!("shop");
+            assert_eq!(order(&self.world, rule), Value::Null);
+        }
+
+        fn machine(&self, index: usize) -> Value {
+            order(&self.world, json!({"do": "state"}))["apps"]["shop"]["machines"][index].clone()
+        }
+
+        /// Everything that comes back within a time; nothing where no connection can be made.
+        async fn get(&self, headers: &str, time: Duration) -> Option<String> {
+            let rest = self.served.base_url.strip_prefix("http://").unwrap();
+            let (address, base) = rest.split_once('/').unwrap();
+            let path = base.replace("{app}", "shop");
+            let mut stream = TcpStream::connect(address).await.ok()?;
+            let request =
+                format!("GET /{path}/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+            stream.write_all(request.as_bytes()).await.ok()?;
+            let mut answer = Vec::new();
+            let mut piece = vec![0; 65536];
+            let reading = async {
+                while let Ok(length @ 1..) = stream.read(&mut piece).await {
+                    answer.extend_from_slice(&piece[..length]);
+                }
+            };
+            let _ = tokio::time::timeout(time, reading).await;
+            Some(String::from_utf8_lossy(&answer).into_owned())
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+    const SHORT: Duration = Duration::from_millis(300);
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_forced_machine_answers_with_its_version() {
+        let stage = Stage::new(json!({"per_region": 2}));
+        for index in 0..2 {
+            let id = stage.machine(index)["id"].as_str().unwrap().to_owned();
+            let answer = stage
+                .get(&format!("fly-force-instance-id: {id}\r\n"), LONG)
+                .await
+                .unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+            assert!(answer.contains(&format!("\"machine\":\"{id}\"")), "{answer}");
+            assert!(answer.contains("\"version\":\"v1\""), "{answer}");
+        }
+        assert_eq!(stage.machine(0)["answered"], 1);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn bodies_come_as_they_are_ordered() {
+        let stage = Stage::new(json!({}));
+        stage.rule(json!({"cut": "before"}));
+        assert_eq!(stage.get("", LONG).await.unwrap(), "");
+        stage.rule(json!({"cut": "within"}));
+        let cut = stage.get("", LONG).await.unwrap();
+        let length: usize = cut
+            .split("content-length: ")
+            .nth(1)
+            .unwrap()
+            .split("\r\n")
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert_eq!(cut.split("\r\n\r\n").nth(1).unwrap().len() + 1, length);
+        stage.rule(json!({"drip_seconds": 60}));
+        let drip = stage.get("", SHORT).await.unwrap();
+        assert!(
+            drip.split("\r\n\r\n").nth(1).is_some_and(|body| body.len() <= 1),
+            "{drip}"
+        );
+        stage.rule(json!({"size": 3_000_000}));
+        assert!(stage.get("", LONG).await.unwrap().len() > 3_000_000);
+        stage.rule(json!({"hang": true}));
+        assert_eq!(stage.get("", SHORT).await.unwrap(), "");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_request_wakes_a_sleeping_machine_and_waits_for_it() {
+        let stage = Stage::new(json!({"autostop": true}));
+        order(&stage.world, json!({"do": "settings", "idle_seconds": 1000}));
+        order(
+            &stage.world,
+            json!({"do": "machine", "app": "shop", "action": "stop"}),
+        );
+        stage.rule(json!({"wake_seconds": 10}));
+        assert_eq!(stage.machine(0)["state"], "stopped");
+        let answer = stage.get("", LONG).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert_eq!(stage.machine(0)["state"], "started");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn without_a_route_no_connection_is_made_until_there_is_one_again() {
+        let stage = Stage::new(json!({}));
+        assert!(stage.get("", LONG).await.is_some());
+        for (up, expected) in [(false, false), (true, true)] {
+            order(&stage.world, json!({"do": "route", "up": up}));
+            let mut connected = !expected;
+            for _ in 0..200 {
+                connected = stage.get("", LONG).await.is_some_and(|answer| !answer.is_empty());
+                if connected == expected {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            assert_eq!(connected, expected);
         }
     }
 }

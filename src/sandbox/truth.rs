@@ -53,7 +53,7 @@ fn app_state(world: &World, app: &App, now: Millis) -> Value {
     let addresses: Vec<_> = app
         .addresses
         .iter()
-        .map(|address| json!({"kind": address.kind, "address": address.address}))
+        .map(|address| json!({"kind": address.kind, "address": address.ip}))
         .collect();
     json!({
         "org": app.org, "status": app.status(), "deployed": app.deployed(), "behaviour": app.behaviour,

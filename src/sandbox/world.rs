@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::image::{self, Registered};
@@ -144,7 +144,7 @@ pub(super) struct Release {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Address {
     pub(super) id: String,
-    pub(super) address: String,
+    pub(super) ip: String,
     /// `v4`, `v6`, `shared_v4`, `private_v6`.
     pub(super) kind: String,
     pub(super) region: String,
@@ -454,7 +454,7 @@ impl World {
         let shared = kind == "shared_v4";
         let address = Address {
             id: if shared { String::new() } else { id },
-            address: match kind {
+            ip: match kind {
                 "v4" => format!("192.0.2.{number}"),
                 "v6" => format!("2001:db8::{number:x}"),
                 "private_v6" => format!("fdaa:0:1::{number:x}"),
@@ -494,11 +494,6 @@ pub(super) fn short_stamp(at: Millis) -> String {
         .to_string()
 }
 
-/// The object in a value, or an empty one.
-pub(super) fn object(value: &Value) -> Map<String, Value> {
-    value.as_object().cloned().unwrap_or_default()
-}
-
 /// An entry of the journal for something that a stand-in did.
 pub(super) fn entry(now: Millis, what: &str, detail: &str) -> Value {
     json!({"at": short_stamp(now), what: detail})
@@ -527,7 +522,9 @@ mod tests {
         assert!(world.opened_by("fo1_wrong").is_none());
         world.any_token = true;
         assert_eq!(world.opened_by("whatever").unwrap().len(), 3);
-        world.tokens.insert("refused".to_owned(), Default::default());
+        world
+            .tokens
+            .insert("refused".to_owned(), std::collections::BTreeSet::new());
         assert!(world.opened_by("refused").is_none());
     }
 

@@ -1,6 +1,7 @@
 //! New machines beside the old ones, which go when all new ones are well; a failure or a signal before that takes
 //! the new ones away (captures `deploy_bluegreen*`, `deploy_sigint_bluegreen`).
 
+use super::super::file;
 use super::super::machine::Machine;
 use super::super::world::Millis;
 use super::deploy::Deployment;
@@ -124,11 +125,13 @@ async fn create(deployment: &Deployment<'_>, blue: &Machine) -> Result<String, F
         .map_err(|error| error.within("could not create all green machines: failed to launch VM"))
 }
 
+/// flyctl tells the count of passing checks for the first time this long after the start, in seconds.
+const FIRST_COUNT: f64 = 1.5;
+
 async fn wait_healthy(deployment: &Deployment<'_>, green: &[Green<'_>]) -> Result<(), Failure> {
     const CONTEXT: &str = "could not get all green machines to be healthy";
     let mut seen = vec![None; green.len()];
-    let mut deadline = None;
-    let mut at: Millis = 0;
+    let mut at = None;
     loop {
         deployment.renew_leases();
         let path = deployment.path("");
@@ -136,21 +139,31 @@ async fn wait_healthy(deployment: &Deployment<'_>, green: &[Green<'_>]) -> Resul
             .session
             .call(deployment.machines_call("GET", &path), |world, now| {
                 let app = &world.apps[&deployment.app];
+                let machines: Vec<&Machine> = green.iter().filter_map(|one| app.machine(&one.id)).collect();
+                let started = machines
+                    .iter()
+                    .filter_map(|machine| machine.started_at)
+                    .max()
+                    .unwrap_or(now);
+                let deadline = started + world.span(deployment.wait);
+                let at = at.unwrap_or(started + world.span(FIRST_COUNT)).min(deadline);
                 let mut counts = Vec::new();
-                let mut next = Millis::MAX;
-                let mut started = 0;
-                for machine in green.iter().filter_map(|one| app.machine(&one.id)) {
-                    let checks = world.checks(app, machine, now);
+                let mut next = deadline;
+                for machine in machines {
+                    let checks = world.checks(app, machine, at);
                     let passing = checks.iter().filter(|check| check.status == "passing").count();
                     counts.push((passing, checks.len()));
-                    next = next.min(world.next_change(app, machine, now).unwrap_or(Millis::MAX));
-                    started = started.max(machine.started_at.unwrap_or(now));
+                    next = next.min(world.next_change(app, machine, at).unwrap_or(Millis::MAX));
                 }
-                Ok((counts, next, started + world.span(deployment.wait), now))
+                Ok((counts, at, next, deadline, now))
             })
             .await;
-        let (counts, next, end, now) = looked.map_err(|error| error.within(CONTEXT))?;
-        let deadline = *deadline.get_or_insert(end);
+        let (counts, looked_at, next, deadline, now) = looked.map_err(|error| error.within(CONTEXT))?;
+        if now < looked_at {
+            at = Some(looked_at);
+            deployment.session.pause_until(Some(looked_at)).await;
+            continue;
+        }
         for ((machine, count), seen) in green.iter().zip(&counts).zip(&mut seen) {
             if count.1 > 0 && *seen != Some(*count) {
                 *seen = Some(*count);
@@ -166,13 +179,15 @@ async fn wait_healthy(deployment: &Deployment<'_>, green: &[Green<'_>]) -> Resul
         if counts.iter().all(|(passing, all)| passing == all) {
             return Ok(());
         }
-        if now >= deadline && at >= deadline {
+        if looked_at >= deadline {
             return Err(Failure::timeout(
                 format!("{CONTEXT}: wait timeout"),
                 "wait-timeout",
             ));
         }
-        at = now;
-        deployment.session.pause_until(Some(next.min(deadline))).await;
+        if next > now {
+            deployment.session.pause_until(Some(next)).await;
+        }
+        at = Some(file::now().min(next).max(looked_at));
     }
 }

@@ -77,6 +77,8 @@ pub(super) struct Deployment<'a> {
     files: Vec<Value>,
     leases: RefCell<BTreeMap<String, String>>,
     renewed: Cell<Millis>,
+    /// That we were told to end was remarked on.
+    remarked: Cell<bool>,
     /// Machines keep what they run and only restart under the new release: what `secrets set` does.
     restart: bool,
 }
@@ -308,6 +310,7 @@ impl<'a> Deployment<'a> {
             flyctl_version,
             leases: RefCell::new(BTreeMap::new()),
             renewed: Cell::new(0),
+            remarked: Cell::new(false),
             restart: false,
         })
     }
@@ -397,7 +400,7 @@ impl<'a> Deployment<'a> {
                 .await
                 .map_err(|error| error.within(""))?;
             if let Some(address) = address {
-                self.session.out(&format!("  {words}: {}", address.address));
+                self.session.out(&format!("  {words}: {}", address.ip));
             }
         }
         self.session
@@ -582,7 +585,10 @@ impl<'a> Deployment<'a> {
             }
             self.renewed.set(now);
             for (id, nonce) in &leases {
-                let _ = world.lease(&self.app, id, Some(nonce), None, self.lease, now);
+                let renewed = world.lease(&self.app, id, Some(nonce), None, self.lease, now);
+                if let Ok(nonce) = renewed {
+                    self.leases.borrow_mut().insert(id.clone(), nonce);
+                }
             }
             ((), true)
         });
@@ -662,8 +668,16 @@ impl<'a> Deployment<'a> {
                 self.session.log("INFO", &format!("{info} {name} lease\n"));
             }
         }
+        self.remark();
         self.session.err(PANIC);
         Failure::exit(2)
+    }
+
+    /// Two empty lines where the signal came in (captures `deploy_sigint_smoke`, `deploy_sigint_health`).
+    pub(super) fn remark(&self) {
+        if !self.remarked.replace(true) {
+            self.session.err("\n");
+        }
     }
 
     /// The question about public names that this version asks whatever its flags say, and that can fail a good

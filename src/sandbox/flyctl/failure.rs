@@ -1,5 +1,7 @@
 //! How a command of flyctl ends badly, and the words that it says then (captures `*_500`, `*_401`, `*_drop`, …).
 
+use std::fmt::Write;
+
 use super::super::platform::Refusal;
 
 /// Which client of flyctl asks; each words failures in its own way.
@@ -119,7 +121,7 @@ impl CallError {
         let separator = if context.is_empty() { "" } else { ": " };
         let mut message = format!("{context}{separator}{}", self.text());
         if self.client == Client::Machines && matches!(self.cause, Cause::Status(_) | Cause::Refused(_)) {
-            message.push_str(&format!(" (Request ID: 01SANDBOX{:06}-fra)", self.request));
+            let _ = write!(message, " (Request ID: 01SANDBOX{:06}-fra)", self.request);
         }
         Failure {
             canceled: matches!(self.cause, Cause::Canceled(_)),

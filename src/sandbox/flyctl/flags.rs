@@ -407,9 +407,10 @@ fn rows(flags: &[(&str, Option<char>, &str, &str)]) -> String {
         })
         .collect();
     let width = heads.iter().map(String::len).max().unwrap_or(0) + 3;
-    heads
+    let lines: Vec<String> = heads
         .iter()
         .zip(flags)
-        .map(|(head, (.., about))| format!("{head:width$}{about}\n"))
-        .collect()
+        .map(|(head, (.., about))| format!("{head:width$}{about}"))
+        .collect();
+    lines.join("\n") + "\n"
 }

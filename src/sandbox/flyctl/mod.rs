@@ -25,7 +25,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::file::WorldFile;
+use super::file::{self, WorldFile};
+use super::world::short_stamp;
 use arguments::Arguments;
 use failure::Failure;
 use flags::Command;
@@ -97,6 +98,7 @@ async fn command(world: WorldFile, args: &[String], variables: BTreeMap<String, 
     });
     let result = match Session::open(world, variables, arguments, args) {
         Ok(mut session) => {
+            session.log("DEBUG", "Loaded flyctl config");
             let result = perform(&mut session, &command.words()).await;
             trace(&session, &command.words()).await;
             result
@@ -191,7 +193,9 @@ async fn trace(session: &Session, command: &str) {
         return;
     }
     session.pause(COLLECTOR).await;
+    let at = short_stamp(file::now() / 1000 * 1000);
+    let at = at.trim_end_matches('Z').replace('-', "/").replace('T', " ");
     session.err(&format!(
-        "traces export: context deadline exceeded: rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: dial tcp {host}: connect: connection refused\""
+        "{at} traces export: context deadline exceeded: rpc error: code = Unavailable desc = connection error: desc = \"transport: Error while dialing: dial tcp {host}: connect: connection refused\""
     ));
 }

@@ -19,14 +19,9 @@ pub(super) struct LocalConfig {
 
 /// The file that `-c` names, else `fly.toml` in the folder; a missing one is nothing, without a word.
 pub(super) fn local(session: &Session, folder: &Path) -> Result<Option<LocalConfig>, Failure> {
-    let (path, shown) = match session.arguments.value("config") {
-        Some(given) => (folder.join(given), given.to_owned()),
-        None => {
-            let path = folder.join("fly.toml");
-            let shown = path.display().to_string();
-            (path, shown)
-        }
-    };
+    let given = session.arguments.value("config");
+    let path = folder.join(given.unwrap_or("fly.toml"));
+    let shown = given.map_or_else(|| path.display().to_string(), str::to_owned);
     if !path.exists() {
         return Ok(None);
     }
@@ -44,17 +39,21 @@ pub(super) fn local(session: &Session, folder: &Path) -> Result<Option<LocalConf
     }))
 }
 
-/// Row and column, then the lines (capture `deploy_config_invalid`).
+/// Row and column, then the lines (capture `deploy_config_invalid`). The earliest mistake is the one to tell: the
+/// parser reads on after one.
 fn syntax_error(text: &str, error: &toml::de::Error) -> String {
-    let at = error.span().map_or(0, |span| span.start.min(text.len()));
-    let before = &text[..at];
+    let (_, all) = toml::de::DeTable::parse_recoverable(text);
+    let start = |error: &toml::de::Error| error.span().map_or(usize::MAX, |span| span.start);
+    let first = all.iter().min_by_key(|error| start(error)).unwrap_or(error);
+    let at = start(first).min(text.len());
+    let before = text.get(..at).unwrap_or_default();
     let row = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
     let line = text.lines().nth(row - 1).unwrap_or_default();
     let blanks = " ".repeat(column);
     format!(
         "row {row} column {column}\n{row}| {line}\n |{blanks}~ {}",
-        error.message()
+        first.message()
     )
 }
 

@@ -1,5 +1,7 @@
 //! The subcommands that only read: status, releases, machine list, ips list, config show, logs, whoami.
 
+use std::fmt::Write;
+
 use serde_json::{Value, json};
 
 use super::super::machine::Machine;
@@ -228,7 +230,7 @@ fn status_machines(world: &World, app: &App, now: Millis) -> Vec<StatusRow> {
                 for word in ["passing", "warning", "critical"] {
                     let count = checks.iter().filter(|check| check.status == word).count();
                     if count > 0 {
-                        text.push_str(&format!(", {count} {word}"));
+                        let _ = write!(text, ", {count} {word}");
                     }
                 }
             }
@@ -308,9 +310,11 @@ pub(super) async fn ips_list(session: &Session) -> Result<(), Failure> {
         let all: Value = found
             .iter()
             .map(|address| {
-                let at = address.created_at.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), short_stamp);
+                let at = address
+                    .created_at
+                    .map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), short_stamp);
                 json!({
-                    "ID": address.id, "Address": address.address, "Type": address.kind, "Region": address.region,
+                    "ID": address.id, "Address": address.ip, "Type": address.kind, "Region": address.region,
                     "CreatedAt": at,
                 })
             })
@@ -331,7 +335,7 @@ pub(super) async fn ips_list(session: &Session) -> Result<(), Failure> {
                 .map_or_else(|| "Jan 1 0001 00:00".to_owned(), |at| view::ago(at, now));
             vec![
                 version.to_owned(),
-                address.address.clone(),
+                address.ip.clone(),
                 kind.to_owned(),
                 address.region.clone(),
                 age,

@@ -39,7 +39,7 @@ pub(super) async fn run(deployment: &Deployment<'_>) -> Result<(), Failure> {
     session.err(&format!(
         "Check its logs: here's the last 100 lines below, or run 'fly logs -i {id}':"
     ));
-    for line in deployment.log_lines(&id, 100) {
+    for line in deployment.log_lines(&id, Millis::MAX) {
         session.err(&format!("  {line}"));
     }
     let text = format!("error release_command machine {id} exited with non-zero status of {code}");
@@ -55,7 +55,7 @@ fn failed(deployment: &Deployment<'_>, id: &str, failure: Failure, step: &str) -
     );
     deployment.session.out(&format!("✖ Failed: {text}"));
     if failure.canceled {
-        deployment.session.err("\n");
+        deployment.remark();
     }
     Failure {
         message: format!("{CONTEXT} {text}"),

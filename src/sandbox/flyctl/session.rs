@@ -213,20 +213,23 @@ impl Session {
         self.canceled().is_some()
     }
 
+    fn speed(&self) -> f64 {
+        let speed = self.speed.get();
+        if speed > 0.0 { speed } else { 1.0 }
+    }
+
     /// Waits for a world duration or until we are told to end; false in the latter case.
     pub(super) async fn pause(&self, seconds: f64) -> bool {
-        let speed = if self.speed.get() > 0.0 {
-            self.speed.get()
-        } else {
-            1.0
-        };
+        let speed = self.speed();
         self.pause_real(Duration::from_secs_f64((seconds / speed).clamp(0.0, 86_400.0)))
             .await
     }
 
-    /// Waits until a moment that a look at the world named, but looks again at least every quarter of a second.
+    /// Waits until a moment that a look at the world named, but looks again at least every quarter of a second, and
+    /// often enough to renew a lease in time.
+    #[expect(clippy::cast_possible_truncation, reason = "at most a quarter of a second")]
     pub(super) async fn pause_until(&self, at: Option<Millis>) -> bool {
-        let longest = 250;
+        let longest = (2000.0 / self.speed()).clamp(2.0, 250.0) as Millis;
         let left = at.map_or(longest, |at| (at - file::now()).clamp(1, longest));
         self.pause_real(Duration::from_millis(left.unsigned_abs())).await
     }
@@ -301,10 +304,18 @@ impl Session {
     }
 
     /// Prints a line to stdout, at once: somebody reads along.
+    #[expect(
+        clippy::unused_self,
+        reason = "what a command prints goes through its session"
+    )]
     pub(super) fn out(&self, line: &str) {
         write(&mut io::stdout().lock(), line);
     }
 
+    #[expect(
+        clippy::unused_self,
+        reason = "what a command prints goes through its session"
+    )]
     pub(super) fn err(&self, line: &str) {
         write(&mut io::stderr().lock(), line);
     }

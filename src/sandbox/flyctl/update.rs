@@ -156,7 +156,7 @@ impl Deployment<'_> {
                     } else {
                         started + world.span(SMOKE)
                     };
-                    let crashed = machine.crashes_until(end) >= 2;
+                    let crashed = machine.second_crash_until(end);
                     (crashed, end, now >= end, machine.next.map(|next| next.at))
                 })
                 .await;
@@ -165,7 +165,7 @@ impl Deployment<'_> {
                 Err(error) => {
                     let text = format!("failed to get VM {id}: {}", error.text());
                     if error.is_cancel() {
-                        self.session.err("\n");
+                        self.remark();
                     }
                     self.smoke_failed(id, &text, &[]);
                     return Err(Failure {
@@ -174,9 +174,9 @@ impl Deployment<'_> {
                     });
                 }
             };
-            if crashed {
+            if let Some(end) = crashed {
                 let text = "the app appears to be crashing";
-                self.smoke_failed(id, text, &self.log_lines(id, 100));
+                self.smoke_failed(id, text, &self.log_lines(id, end));
                 return Err(Failure::new(format!("smoke checks for {id} failed: {text}")));
             }
             if over {
@@ -198,18 +198,16 @@ impl Deployment<'_> {
         }
     }
 
-    /// What a machine said last.
-    pub(super) fn log_lines(&self, id: &str, count: usize) -> Vec<String> {
+    /// What a machine said between its launch and a moment.
+    pub(super) fn log_lines(&self, id: &str, end: Millis) -> Vec<String> {
         let lines = self.session.world.look(|world, _| {
-            let app = world.apps.get(&self.app);
-            let all = app
-                .into_iter()
-                .flat_map(|app| &app.logs)
-                .filter(|line| line.machine == id);
-            all.map(|line| line.message.clone()).collect::<Vec<_>>()
+            let app = world.apps.get(&self.app)?;
+            let since = app.machine(id)?.launched_at;
+            let all = app.logs.iter().filter(|line| line.machine == id);
+            let told = all.filter(|line| line.at >= since && line.at <= end);
+            Some(told.map(|line| line.message.clone()).collect())
         });
-        let lines = lines.unwrap_or_default();
-        lines[lines.len().saturating_sub(count)..].to_vec()
+        lines.ok().flatten().unwrap_or_default()
     }
 
     /// Waits until all checks of a machine pass; each change is told. A machine without checks is content at once.

@@ -1,5 +1,7 @@
 //! How flyctl prints what it read: machines and releases as JSON, and its text tables.
 
+use std::fmt::Write;
+
 use serde_json::{Map, Value, json};
 
 use super::super::machine::{Event, Machine};
@@ -139,7 +141,7 @@ pub(super) fn facts(title: &str, facts: &[(&str, String)]) -> String {
     let mut text = format!("\u{1b}[1m{title}\u{1b}[0m\n");
     for (name, value) in facts {
         let blanks = " ".repeat(values.saturating_sub(value.chars().count()));
-        text.push_str(&format!("  {name:names$} = {value}{blanks}  \n"));
+        let _ = writeln!(text, "  {name:names$} = {value}{blanks}  ");
     }
     text
 }
