@@ -161,14 +161,22 @@ fn floor(text: &str, byte: usize) -> usize {
     byte
 }
 
-/// The nearest of `names` to what was written, if it is near enough to be meant.
-pub(crate) fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    names
-        .into_iter()
+/// The nearest of `names` to what was written, if it is near enough to be meant: a few slips, or the beginning of one.
+pub(crate) fn nearest<'a>(
+    written: &str,
+    names: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
+) -> Option<&'a str> {
+    let names = names.into_iter();
+    let slips = names
+        .clone()
         .map(|name| (strsim::damerau_levenshtein(written, name), name))
         .filter(|(distance, name)| *distance <= (name.chars().count() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
+        .map(|(_, name)| name);
+    slips.or_else(|| {
+        let mut longer = names.filter(|name| written.len() >= 3 && name.starts_with(written));
+        longer.next().filter(|_| longer.next().is_none())
+    })
 }
 
 #[cfg(test)]
@@ -225,6 +233,12 @@ mod tests {
         assert_eq!(nearest("timeuot", names), Some("timeout"));
         assert_eq!(nearest("bak", names), Some("bake"));
         assert_eq!(nearest("colour", names), None);
+        assert_eq!(nearest("prod", ["production", "staging"]), Some("production"));
+        assert_eq!(
+            nearest("pro", ["production", "profile"]),
+            None,
+            "either may be meant"
+        );
     }
 
     proptest! {

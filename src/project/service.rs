@@ -246,13 +246,14 @@ fn verify(settler: &mut Settler<'_>, toml: Option<&FlyToml>, file: &str) -> Veri
     let public = toml.and_then(FlyToml::public_group);
     let check = public.as_ref().and_then(|(_, group)| group.health_check());
 
-    let by_default = check.map_or("/", |check| check.path.as_deref().unwrap_or("/"));
+    let of_check = check.and_then(|check| check.path.as_deref()).unwrap_or_default();
+    let by_default = format!("/{}", of_check.trim_start_matches('/'));
     let source = if check.is_some() {
         from_file()
     } else {
         Source::Default
     };
-    let (path, is_given) = settler.text_or(&VERIFY_PATH, by_default, source);
+    let (path, is_given) = settler.text_or(&VERIFY_PATH, &by_default, source);
     let mut headers = given_headers(settler);
     let (path, method) = match check {
         _ if is_given => (PathRule::Named(path), "GET".to_owned()),

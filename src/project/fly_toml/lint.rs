@@ -270,7 +270,7 @@ fn deploy(document: &Document, toml: &FlyToml, found: &mut Vec<Lint>) {
             "the release command has no `release_command_timeout`: flyctl ends it after 5m",
             "",
         );
-        found.push(Lint::advice(
+        found.push(Lint::trap(
             problem.hint("add `release_command_timeout = \"15m\"` below it"),
         ));
     }
