@@ -142,6 +142,7 @@ async fn ship_level(
                             |group, start| attempt.record_mark("ship", &service.name, group, start, false);
                         let readdress =
                             expectation.groups.values().any(|group| group.public) && !witnesses.health.forced;
+                        let beat = || attempt.session.heartbeat(attempt.environment);
                         let conditions = Conditions {
                             service: &service.name,
                             emitter: &attempt.emitter,
@@ -150,6 +151,7 @@ async fn ship_level(
                             deadline: attempt.deadline,
                             readdress: readdress.then(|| witnesses.clone()),
                             on_start: &mark,
+                            beat: &beat,
                         };
                         ship(
                             &invocation,

@@ -252,6 +252,7 @@ async fn once(
     let mut watch = Watch::new(&job.witnesses, expectation, deadline, listener);
     let stages = Stages::within(&attempt.emitter);
     let mark = |group, start| attempt.record_mark("return", &job.service.name, group, start, true);
+    let beat = || attempt.session.heartbeat(attempt.environment);
     let conditions = Conditions {
         service: &job.service.name,
         emitter: &attempt.emitter,
@@ -260,6 +261,7 @@ async fn once(
         deadline,
         readdress: None,
         on_start: &mark,
+        beat: &beat,
     };
     match ship(call, &mut watch, &conditions, interrupts).await {
         Shipped::Judged { provider, judgement } => Ok((provider, judgement)),

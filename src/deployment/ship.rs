@@ -25,6 +25,8 @@ use crate::verification::watch::{Change, Shipping, Watch};
 pub(crate) const LEASE: Duration = Duration::from_secs(13);
 /// What a phase that waits says something at least each.
 pub(crate) const TALK: Duration = Duration::from_secs(10);
+/// How often a deployer says that it lives.
+const BEAT: Duration = Duration::from_secs(2);
 /// Lines of flyctl's that are kept for the class of a failure and for the bundle.
 const TAIL: usize = 400;
 /// How long flyctl may take to end after SIGTERM when its end is not needed any more.
@@ -78,6 +80,8 @@ pub(crate) struct Conditions<'a> {
     pub(crate) readdress: Option<FlyWitnesses>,
     /// Called once with the process group and its start time.
     pub(crate) on_start: &'a (dyn Fn(i32, u64) + Sync),
+    /// Called every other second while flyctl or the watch works.
+    pub(crate) beat: &'a (dyn Fn() + Sync),
 }
 
 /// Runs the call to its end, or to the verdict that makes the end unnecessary.
@@ -113,6 +117,7 @@ pub(crate) async fn ship(
     let mut by = EndedBy::Itself;
     let mut judgement: Option<Judgement> = None;
     let mut talk = interval_at(Instant::now() + TALK, TALK);
+    let mut beat = interval_at(Instant::now() + BEAT, BEAT);
     let mut patience = conditions.deadline;
     let mut verdict = std::pin::pin!(watching.verify(seen));
     while ended.is_none() || judgement.is_none() {
@@ -149,11 +154,11 @@ pub(crate) async fn ship(
             }
             () = sleep_until(patience), if ended.is_none() => {
                 by = if judgement.is_some() { EndedBy::Signal } else { EndedBy::Deadline };
-                let end = child.end(GRACE).await;
-                ended = Some(end);
+                ended = Some(end_while_reading(&mut child, GRACE, &mut printed, &mut heard).await);
                 conditions.stages.child_ended(false);
                 tell_end(&shipping, conditions.readdress.clone());
             }
+            _ = beat.tick() => (conditions.beat)(),
             _ = talk.tick() => {
                 conditions.stages.waiting(if ended.is_some() { waiting.text() } else { heard.last.clone() });
             }
@@ -170,6 +175,23 @@ pub(crate) async fn ship(
     Shipped::Judged {
         provider,
         judgement: judgement.unwrap_or_else(Judgement::nothing),
+    }
+}
+
+/// Ends flyctl, and goes on reading: a child that is blocked on a full pipe cannot end.
+async fn end_while_reading(
+    child: &mut Child,
+    grace: Duration,
+    printed: &mut mpsc::Receiver<Line>,
+    heard: &mut Heard<'_>,
+) -> Ended {
+    let mut ending = std::pin::pin!(child.end(grace));
+    loop {
+        tokio::select! {
+            biased;
+            end = &mut ending => return end,
+            Some(line) = printed.recv() => drop(heard.take(&line)),
+        }
     }
 }
 

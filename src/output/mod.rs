@@ -111,6 +111,17 @@ impl Printer {
         }
     }
 
+    /// A line of another shipctl's talk, which is marked already.
+    pub(crate) fn pass(&self, line: &str) {
+        let mut err = std::io::stderr().lock();
+        let text = render(&format!("{line}\n"), self.color_stderr);
+        let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    }
+
+    pub(crate) fn has_color(&self) -> bool {
+        self.color_stdout && self.color_stderr
+    }
+
     /// Talk that `--quiet` leaves out.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
