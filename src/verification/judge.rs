@@ -11,7 +11,7 @@ use crate::instance::InstanceState;
 use crate::project::Identity;
 use crate::release::{Image, ReleaseNumber};
 use crate::verification::expectation::{Expectation, GroupExpectation, Kind, Place, SHORTEST_FOR_STATE};
-use crate::verification::memory::{Memory, Seen};
+use crate::verification::memory::{Last, Memory, Seen};
 use crate::verification::probe::Word;
 use crate::verification::standing::{Checks, LAG, Mood, Standing, View, checks, describe, may_sleep};
 use crate::verification::{Evidence, InstanceReport, Judgement, Verdict};
@@ -41,7 +41,7 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Step {
     pub(crate) standings: BTreeMap<String, Standing>,
-    pub(crate) decided: Option<Judgement>,
+    pub(crate) decided: Option<Box<Judgement>>,
     /// Everything is good but for the list, which is older than the last answer.
     pub(crate) needs_list: bool,
     /// All good, or good but for a newer list.
@@ -93,20 +93,10 @@ impl<'a> Bench<'a> {
             .instances
             .values()
             .filter(|seen| seen.present && seen.instance.counts(&names))
-            .filter(|seen| !(seen.is_down() && memory.set_aside.contains(&seen.instance.id)))
+            .filter(|seen| !memory.is_set_aside(seen, expectation))
             .filter_map(|seen| Some((seen, expectation.groups.get(seen.instance.group.as_ref()?)?)))
             .collect();
         let asked = |group: &GroupExpectation| expectation.asks(group);
-        let awake = |seen: &Seen| seen.instance.state == InstanceState::Started;
-        let all_checks_pass =
-            counted
-                .iter()
-                .filter(|(seen, _)| awake(seen))
-                .all(|(seen, group)| match checks(&seen.instance, group) {
-                    Checks::Passing => true,
-                    Checks::None => !asked(group),
-                    Checks::Missing(_) | Checks::Failing(_) => false,
-                });
         let reached = counted.iter().any(|(seen, group)| {
             let last = seen.answers.last.as_ref();
             asked(group) && last.is_some_and(|last| !matches!(last.word, Word::NoConnection(_)))
@@ -116,7 +106,6 @@ impl<'a> Bench<'a> {
             memory,
             listed: memory.listed.unwrap_or(memory.began),
             out_of_time: out_of_time && memory.ended.is_some(),
-            all_checks_pass,
             reached,
         };
         let standings = counted
@@ -148,7 +137,7 @@ impl<'a> Bench<'a> {
             (self.to_rouse(), self.to_start())
         };
         Step {
-            decided,
+            decided: decided.map(Box::new),
             needs_list,
             good,
             next: self.next(),
@@ -201,6 +190,13 @@ impl<'a> Bench<'a> {
         if self.standings.values().any(pending) {
             return (None, false, false);
         }
+        let unknown: Vec<String> = self.named(|standing| match standing {
+            Standing::Unknown(reason) => Some(reason),
+            _ => None,
+        });
+        if !unknown.is_empty() {
+            return (Some(self.judgement(Verdict::Inconclusive, unknown)), false, false);
+        }
         let asleep = self.groups_unseen();
         if !asleep.is_empty() {
             return if self.out_of_time {
@@ -209,17 +205,10 @@ impl<'a> Bench<'a> {
                 (None, false, false)
             };
         }
-        let unknown: Vec<String> = self.named(|standing| match standing {
-            Standing::Unknown(reason) => Some(reason),
-            _ => None,
-        });
-        if !unknown.is_empty() {
-            return (Some(self.judgement(Verdict::Inconclusive, unknown)), false, false);
-        }
         let none_good = !self
             .counted
             .iter()
-            .any(|(seen, _)| matches!(self.standing(seen), Standing::Good { .. }) || seen.was_good.is_some());
+            .any(|(seen, _)| matches!(self.standing(seen), Standing::Good { .. }) || seen.was_ever_good());
         if none_good {
             let reasons = vec!["no instance was seen good".to_owned()];
             return (Some(self.judgement(Verdict::Inconclusive, reasons)), false, false);
@@ -284,14 +273,26 @@ impl<'a> Bench<'a> {
         let bad = self
             .counted
             .iter()
-            .filter(|(seen, _)| seen.place.is_on_target() && seen.answers.bad >= needed)
+            .filter(|(seen, _)| seen.place.is_on_target() && seen.answers.bad >= needed && !seen.is_down())
             .find_map(|(seen, _)| match &seen.answers.last.as_ref()?.word {
                 Word::Bad(why) => Some(format!("{}: {why}", name(seen))),
                 _ => None,
             });
         let shared = &self.memory.shared;
-        let bad = bad.or_else(|| match &shared.last.as_ref()?.word {
-            Word::Bad(why) if shared.bad >= needed => Some(format!("the app's address: {why}")),
+        // Where everything slept when it was last seen, the proxy's own word says nothing.
+        let names = self.expectation.group_names();
+        let mut known = self
+            .memory
+            .instances
+            .values()
+            .filter(|seen| seen.instance.counts(&names))
+            .peekable();
+        let asleep = known.peek().is_some() && known.all(Seen::is_down);
+        let bad = bad.or_else(|| match shared.last.as_ref()? {
+            last if last.silent && asleep => None,
+            Last {
+                word: Word::Bad(why), ..
+            } if shared.bad >= needed => Some(format!("the app's address: {why}")),
             _ => None,
         });
         if let Some(bad) = bad {
@@ -450,7 +451,7 @@ impl<'a> Bench<'a> {
         self.memory.instances.values().any(|seen| {
             seen.present
                 && seen.instance.group.as_deref() == Some(group)
-                && self.memory.set_aside.contains(&seen.instance.id)
+                && self.memory.is_set_aside(seen, self.expectation)
         })
     }
 
@@ -472,7 +473,7 @@ impl<'a> Bench<'a> {
                     return None;
                 }
                 let seen_good = self.in_group(name).any(|seen| {
-                    seen.was_good.is_some() || matches!(self.standing(seen), Standing::Good { .. })
+                    seen.was_ever_good() || matches!(self.standing(seen), Standing::Good { .. })
                 });
                 if !seen_good {
                     return Some(format!("all instances of group `{name}` sleep, and none was seen on this release"));
@@ -518,7 +519,7 @@ impl<'a> Bench<'a> {
             let near = |seen: &Seen| primary.is_none_or(|region| &seen.instance.region == region);
             let mut missing = needed.saturating_sub(awake);
             let nobody = !self.in_group(name).any(|seen| {
-                seen.was_good.is_some()
+                seen.was_ever_good()
                     || !matches!(self.standing(seen), Standing::Asleep | Standing::Excused(_))
             });
             for seen in sleepers.iter().filter(|seen| near(seen)) {
@@ -565,7 +566,7 @@ impl<'a> Bench<'a> {
         let down_for = self.memory.listed.unwrap_or(down).saturating_duration_since(down);
         match seen.instance.state {
             InstanceState::Stopped | InstanceState::Suspended if may_sleep(&seen.instance, group) => {
-                if !seen.roused || seen.was_good.is_some() {
+                if !seen.roused || seen.was_ever_good() {
                     return false;
                 }
                 // By a request first, where one can be sent.
@@ -834,7 +835,7 @@ impl<'a> Bench<'a> {
             }
         }
         for seen in self.memory.instances.values() {
-            if seen.present && seen.is_down() && self.memory.set_aside.contains(&seen.instance.id) {
+            if seen.present && self.memory.is_set_aside(seen, self.expectation) {
                 warnings.push(format!(
                     "{} had been stopped on request before, so it is not counted",
                     name(seen)

@@ -17,6 +17,9 @@ use crate::verification::{Evidence, ProbeReport};
 /// How long an instance may take to confirm what it began in time, or to come back after it had been good.
 pub(crate) const SETTLING: Duration = Duration::from_secs(15);
 
+/// How long the leases of a flyctl that ended can keep an instance from being started; they live 13 s.
+const LEASES: Duration = Duration::from_secs(60);
+
 /// Everything seen so far in one verification.
 #[derive(Debug)]
 pub(crate) struct Memory {
@@ -62,14 +65,16 @@ pub(crate) struct Seen {
     horizon: i64,
     newest_event: i64,
     pub(crate) answers: Answers,
-    /// When it was last good on this very update.
+    /// When it was last good since it was last launched.
     pub(crate) was_good: Option<Instant>,
-    /// What spoke for it then.
+    /// What spoke for it when it was last good on this update.
     pub(crate) evidence_when_good: Option<Evidence>,
     /// Its newest crash then; a later one is bad.
     pub(crate) crash_when_good: Option<i64>,
     /// Was seen running, or left an exit behind, since this update.
     pub(crate) ran: bool,
+    /// A check was listed on this update.
+    pub(crate) checks_listed: bool,
     /// Chosen to be awake although it may sleep.
     pub(crate) roused: bool,
     /// Times that shipctl started it since its update.
@@ -108,6 +113,14 @@ pub(crate) struct Last {
 }
 
 impl Answers {
+    /// The rows begin anew; what is reported stays.
+    fn forget(&mut self) {
+        (self.good, self.bad, self.no_witness, self.no_connection) = (0, 0, 0, 0);
+        self.last = None;
+        self.settled = None;
+        self.first = None;
+    }
+
     /// Takes one more answer in; `finding` is what its version is worth.
     fn take(&mut self, probed: &Probed, finding: Finding, needed: u32, now: Instant) {
         let mut word = probed.word.clone();
@@ -185,6 +198,7 @@ impl Seen {
             evidence_when_good: None,
             crash_when_good: None,
             ran: false,
+            checks_listed: false,
             roused: false,
             starts: 0,
             last_start: None,
@@ -194,7 +208,7 @@ impl Seen {
     }
 
     /// Another update than the one that was seen last.
-    fn is_update(&self, instance: &Instance) -> bool {
+    fn is_update(&self, instance: &Instance, launched: bool) -> bool {
         let old = &self.instance;
         if !old.instance_version.is_empty() && !instance.instance_version.is_empty() {
             return old.instance_version != instance.instance_version;
@@ -202,39 +216,67 @@ impl Seen {
         let differs = |one: Option<ReleaseNumber>, other: Option<ReleaseNumber>| {
             one.zip(other).is_some_and(|(one, other)| one != other)
         };
-        differs(old.release, instance.release) || !old.image.is_same_as(&instance.image)
+        launched || differs(old.release, instance.release) || !old.image.is_same_as(&instance.image)
     }
 
     /// Takes the next sight of the same instance in; `begun`: when the list that shows it was asked for.
     fn take(&mut self, mut instance: Instance, begun: Instant, now: Instant) {
         let known = self.newest_event;
-        let launched = newest(&instance, is_launch).filter(|at| *at > known);
-        let newest_event = newest(&instance, |_| true).unwrap_or(i64::MIN).max(known);
-        let update = self.is_update(&instance);
+        let newer = |wanted: fn(&str) -> bool| newest(&instance, wanted).filter(|at| *at > known);
+        let (launched, started, exited) = (
+            newer(is_launch),
+            newer(|kind| kind == "start"),
+            newer(|kind| kind == "exit"),
+        );
+        self.newest_event = newest(&instance, |_| true).unwrap_or(known).max(known);
+        let update = self.is_update(&instance, launched.is_some());
         if update {
-            self.updated = true;
-            self.anchor = now;
-            self.answers = Answers::default();
-            self.was_good = None;
-            self.ran = false;
-            self.roused = false;
-            self.starts = 0;
-            self.last_start = None;
             // Where its launch is not listed, nothing tells the exits of before from those of now.
-            self.horizon = launched.unwrap_or(newest_event);
+            let horizon = launched.unwrap_or(self.newest_event);
+            *self = Self {
+                place: self.place.clone(),
+                updated: true,
+                anchor: now,
+                horizon,
+                ..Self::new(&self.instance, now)
+            };
         } else {
             self.keep_what_is_missing(&mut instance);
             self.horizon = self.horizon.max(launched.unwrap_or(i64::MIN));
+            let horizon = self.horizon;
+            self.crashes.retain(|at| *at > horizon);
         }
-        let horizon = self.horizon;
-        self.crashes.retain(|at| *at > horizon);
         self.note_crashes(&instance);
-        let restarted = update
-            || newest(&instance, |kind| kind == "exit" || kind == "start").is_some_and(|at| at > known);
-        self.newest_event = newest_event;
+        if !update && started.is_some() && self.was_sent_to_rest(&instance) {
+            self.was_good = None;
+            self.anchor = now;
+            self.answers.forget();
+        }
+        let woken = !update && self.is_down() && !self.ran && self.crashes.is_empty();
+        self.newest_event = newest(&instance, |_| true).unwrap_or(known).max(known);
+        self.checks_listed |= !instance.checks.is_empty();
         self.instance = instance;
         self.present = true;
-        self.note_state(begun, restarted);
+        if woken && !self.is_down() {
+            // Left down by flyctl, it begins only now.
+            self.anchor = now;
+        }
+        self.note_state(begun, update || started.is_some() || exited.is_some());
+    }
+
+    /// What was good, was put to rest and runs again has to turn good again, and has its time for it.
+    fn was_sent_to_rest(&self, instance: &Instance) -> bool {
+        let requested = match instance.last_exit() {
+            Some((_, exit)) if exit.requested_stop => true,
+            Some((at, exit)) if exit.is_crash() && at > self.horizon => false,
+            _ => self.is_down(),
+        };
+        self.was_ever_good() && requested
+    }
+
+    /// Good at least once on this update.
+    pub(crate) fn was_ever_good(&self) -> bool {
+        self.evidence_when_good.is_some()
     }
 
     /// A field that one list left out and that cannot change without an update is as it was.
@@ -523,13 +565,24 @@ impl Memory {
         }
     }
 
-    /// It was started: its deadline runs from here, unless it ran on this update before.
+    /// It was started: its deadline runs from here, unless it crashed on this update before.
     pub(crate) fn note_started(&mut self, id: &str, now: Instant) {
         if let Some(seen) = self.instances.get_mut(id) {
-            if seen.starts == 0 && !seen.ran && !seen.roused {
+            if seen.starts == 0 && seen.crashes.is_empty() {
                 seen.anchor = seen.anchor.max(now);
             }
             seen.starts += 1;
+        }
+    }
+
+    /// It could not be started: while somebody's lease is in the way, its deadline waits.
+    pub(crate) fn note_not_started(&mut self, id: &str, now: Instant) {
+        let patient = self.ended.is_some_and(|ended| now < ended + LEASES);
+        if let Some(seen) = self.instances.get_mut(id)
+            && seen.starts == 0
+            && patient
+        {
+            seen.anchor = seen.anchor.max(now);
         }
     }
 
@@ -553,6 +606,11 @@ impl Memory {
             seen.anchor = seen.anchor.max(now);
             seen.answers = Answers::default();
         }
+    }
+
+    /// Whether a person had put it away before and it still is; what runs again counts again.
+    pub(crate) fn is_set_aside(&self, seen: &Seen, expectation: &Expectation) -> bool {
+        self.set_aside.contains(&seen.instance.id) && is_set_aside(&seen.instance, &expectation.groups)
     }
 
     /// When the deadline of an instance is; `None` while flyctl may still start what it left stopped.

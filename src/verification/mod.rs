@@ -11,6 +11,8 @@ pub(crate) mod memory;
 pub(crate) mod probe;
 pub(crate) mod standing;
 pub(crate) mod watch;
+#[cfg(test)]
+mod worlds;
 
 use std::fmt;
 

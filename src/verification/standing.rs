@@ -122,8 +122,6 @@ pub(crate) struct View<'a> {
     pub(crate) listed: Instant,
     /// Nothing more is waited for.
     pub(crate) out_of_time: bool,
-    /// Every asked instance that is awake has checks, and all checks everywhere pass.
-    pub(crate) all_checks_pass: bool,
     /// Somebody was reached over HTTP.
     pub(crate) reached: bool,
 }
@@ -137,8 +135,11 @@ impl View<'_> {
             .target
             .agrees(instance, self.memory.digest.as_ref())
             .unwrap_or(false);
-        let stale =
-            kind == Kind::Return && agrees && instance.release <= self.expectation.target.newest_before;
+        let untouched = match instance.release {
+            Some(release) => Some(release) <= self.expectation.target.newest_before,
+            None => !seen.updated,
+        };
+        let stale = kind == Kind::Return && agrees && untouched;
         if let Some(standing) = self.place(seen, stale) {
             return standing;
         }
@@ -218,7 +219,7 @@ impl View<'_> {
                         Mood::Bad,
                     ));
                 }
-                if seen.roused && seen.was_good.is_none() {
+                if seen.roused && !seen.was_ever_good() {
                     return Some(self.pending(seen, group, "it has not woken up".into(), Mood::Idle));
                 }
                 Some(Standing::Asleep)
@@ -231,13 +232,15 @@ impl View<'_> {
     fn health(&self, seen: &Seen, group: &GroupExpectation, stale: bool) -> Standing {
         let checks = checks(&seen.instance, group);
         let heard = if self.expectation.asks(group) {
-            self.heard(seen)
+            self.heard(seen, &checks)
         } else {
             Heard::Nothing { note: None }
         };
         let silent = seen.answers.last.as_ref().is_some_and(|last| last.silent);
         let (checks_reason, checks_mood) = match &checks {
             Checks::None | Checks::Passing => (None, Mood::Settling),
+            // What was listed before on this update and is not now may come again.
+            Checks::Missing(why) if seen.checks_listed => (Some(why.clone()), Mood::Settling),
             Checks::Missing(why) => (Some(why.clone()), Mood::Idle),
             Checks::Failing(why) => (Some(why.clone()), Mood::Bad),
         };
@@ -257,11 +260,16 @@ impl View<'_> {
                 return self.unless_unreached(standing, stale && silent && checks_mood != Mood::Bad);
             }
             Heard::Lost { reason, fatal } => {
-                if let Some(more) = checks_reason.filter(|_| checks_mood == Mood::Bad) {
+                if let Some(more) = checks_reason.clone().filter(|_| checks_mood == Mood::Bad) {
                     return self.pending(seen, group, more, Mood::Bad);
                 }
                 // Not bad before its deadline, for nobody was reached.
-                let standing = match self.pending(seen, group, reason, Mood::Idle) {
+                let mood = if checks_reason.is_some() {
+                    checks_mood
+                } else {
+                    Mood::Idle
+                };
+                let standing = match self.pending(seen, group, reason, mood) {
                     Standing::Failed(reason) if !fatal => Standing::Unknown(reason),
                     standing => standing,
                 };
@@ -305,7 +313,7 @@ impl View<'_> {
     }
 
     /// What its answers say together.
-    fn heard(&self, seen: &Seen) -> Heard {
+    fn heard(&self, seen: &Seen, checks: &Checks) -> Heard {
         let answers = &seen.answers;
         let needed = self.expectation.probe.successes.max(1);
         let Some(last) = &answers.last else {
@@ -331,12 +339,12 @@ impl View<'_> {
                 reason: what.clone(),
                 mood: Mood::Settling,
             },
-            Word::NoConnection(why) => self.no_connection(seen, why, answers.no_connection >= needed),
+            Word::NoConnection(why) => self.no_connection(seen, checks, why, answers.no_connection >= needed),
         }
     }
 
     /// Nobody was reached: whether that says anything depends on what was so before (DESIGN 6, addresses).
-    fn no_connection(&self, seen: &Seen, why: &str, settled: bool) -> Heard {
+    fn no_connection(&self, seen: &Seen, checks: &Checks, why: &str, settled: bool) -> Heard {
         let reason = format!("no connection ({why})");
         let note = || Heard::Nothing {
             note: Some(reason.clone()),
@@ -353,11 +361,11 @@ impl View<'_> {
                     mood: Mood::Idle,
                 }
             }
-            Reach::NotAsked | Reach::New if self.all_checks_pass => note(),
+            Reach::NotAsked | Reach::New if checks == &Checks::Passing => note(),
             Reach::NotAsked | Reach::New => Heard::Lost { reason, fatal: false },
             Reach::ReachableBefore => Heard::Lost {
                 reason: format!("{reason}, although it could be reached before"),
-                fatal: self.reached || !self.all_checks_pass,
+                fatal: self.reached || checks != &Checks::Passing,
             },
         }
     }

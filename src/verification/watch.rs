@@ -195,6 +195,13 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
         }
     }
 
+    /// The same pauses each time.
+    #[cfg(test)]
+    pub(crate) fn seeded(mut self, seed: u64) -> Self {
+        self.jitter = seed;
+        self
+    }
+
     /// Can be read by others while the watch runs.
     pub(crate) fn waiting(&self) -> Waiting {
         self.waiting.clone()
@@ -219,16 +226,23 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
         bake: Duration,
         mut shipping: Option<watch::Receiver<Shipping>>,
     ) -> Judgement {
+        let mut judged = Instant::now();
+        let mut step = self.step(&mut phase, bake, judged);
+        let mut news = false;
         loop {
             let now = Instant::now();
-            let step = self.step(&mut phase, bake, now);
+            let passed = |at: Instant| judged < at && at <= now;
+            if news || passed(self.deadline) || step.next.is_some_and(passed) {
+                step = self.step(&mut phase, bake, now);
+                judged = now;
+            }
             if let Some(judgement) = step.decided {
-                return judgement;
+                return *judgement;
             }
             if self.memory.ended.is_some() && now >= self.deadline + LAST_LOOK {
                 return self.no_last_look();
             }
-            self.look(&step, now);
+            self.look(&mut step, now);
             let until = self.next_look(&step, now);
             let told = async {
                 match &mut shipping {
@@ -241,6 +255,7 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
                 heard = told => Came::Told { heard },
                 () = sleep_until(until) => Came::Tick,
             };
+            news = !matches!(came, Came::Tick);
             match came {
                 Came::Told { heard } => {
                     let mut news = shipping
@@ -308,15 +323,15 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
     }
 
     /// Sends out what is due.
-    fn look(&mut self, step: &Step, now: Instant) {
-        for id in &step.rouse {
-            self.memory.note_roused(id, now);
+    fn look(&mut self, step: &mut Step, now: Instant) {
+        for id in step.rouse.drain(..) {
+            self.memory.note_roused(&id, now);
             self.list_pace.hurry(now);
         }
-        for id in &step.start {
+        for id in step.start.drain(..) {
             if self.starting.insert(id.clone()) {
-                self.memory.note_start(id, now);
-                let (witnesses, id) = (self.witnesses, id.clone());
+                self.memory.note_start(&id, now);
+                let witnesses = self.witnesses;
                 self.in_flight.push(Box::pin(async move {
                     let done = witnesses.start(&id).await;
                     Came::Start { id, done }
@@ -385,7 +400,7 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
             seen.present
                 && public
                 && on_target
-                && (awake || (seen.roused && seen.is_down() && seen.was_good.is_none()))
+                && (awake || (seen.roused && seen.is_down() && !seen.was_ever_good()))
                 && seen.instance.counts(&groups)
         });
         asked.map(|seen| seen.instance.id.clone()).collect()
@@ -471,7 +486,10 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
                         (self.on_change)(Change::Started(id));
                         self.list_pace.hurry(now);
                     }
-                    Err(why) => (self.on_change)(Change::NotStarted(id, why)),
+                    Err(why) => {
+                        self.memory.note_not_started(&id, now);
+                        (self.on_change)(Change::NotStarted(id, why));
+                    }
                 }
             }
             Came::Told { .. } | Came::Tick => {}

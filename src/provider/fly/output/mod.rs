@@ -11,7 +11,7 @@ use serde_json::{Deserializer, Value};
 pub(super) mod captures;
 pub(crate) mod failure;
 pub(crate) mod ips;
-pub(super) mod machines;
+pub(crate) mod machines;
 pub(crate) mod progress;
 pub(super) mod releases;
 pub(crate) mod transcript;
