@@ -1,4 +1,6 @@
-//! The command line: global flags and one variant per command.
+//! The command line: global flags, one variant per command, and where each one goes.
+//!
+//! A new command is a file in `command/`, its line in `command/mod.rs`, and here a variant and an arm.
 
 use std::path::PathBuf;
 
@@ -6,6 +8,9 @@ use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::command;
+use crate::error::Result;
+use crate::output::Printer;
+use crate::session::{Session, Strictness};
 
 const STYLES: Styles = Styles::styled()
     .header(Style::new().bold())
@@ -14,8 +19,19 @@ const STYLES: Styles = Styles::styled()
     .placeholder(AnsiColor::Green.on_default());
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 ok, 1 error, 2 usage, 3 refused, 4 config, 5 locked, 6 failed (nothing moved), 7 rolled back,
-8 broken (a person is needed), 9 inconclusive, 10 provider (no release was made), 128+n interrupted by signal n.
+Exit codes:
+  0 ok            what was asked for is serving now, and that was looked at
+  1 error         a fault of shipctl itself
+  2 usage         wrong command line
+  3 refused       policy or a declined question; nothing changed
+  4 config        a file is missing or wrong
+  5 locked        another deployment is running
+  6 failed        the deploy failed, no instance moved, and that is verified
+  7 rolled_back   it was returned to what served before, and that is verified
+  8 broken        a person is needed
+  9 inconclusive  what serves could not be established
+ 10 provider      no release was made: flyctl or Fly cannot
+128+n             interrupted by signal n
 
 Try it without an account: shipctl sandbox demo";
 
@@ -92,4 +108,32 @@ pub(crate) enum Command {
     Sandbox(command::sandbox::SandboxArgs),
     Completions(command::completions::CompletionsArgs),
     Man(command::man::ManArgs),
+}
+
+impl Command {
+    /// Does what the command says; answers with its exit code.
+    pub(crate) async fn run(&self, globals: &Globals, printer: Printer) -> Result<u8> {
+        let tolerant = || Session::open(globals, printer, Strictness::Tolerant);
+        match self {
+            Self::Deploy(args) => {
+                let session = Session::open(globals, printer, args.strictness()).await?;
+                command::deploy::run(args, &session).await
+            }
+            Self::Rollback(args) => command::rollback::run(args, &tolerant().await?).await,
+            Self::Status(args) => command::status::run(args, &tolerant().await?).await,
+            Self::Releases(args) => command::releases::run(args, &tolerant().await?).await,
+            Self::Verify(args) => command::verify::run(args, &tolerant().await?).await,
+            // Self::History(args) => command::history::run(args, &tolerant().await?),
+            // Self::Freeze(args) => command::freeze::run(args, &tolerant().await?),
+            // Self::Unfreeze(args) => command::unfreeze::run(args, &tolerant().await?),
+            // Self::Lock(args) => command::lock::run(args, &tolerant().await?),
+            Self::Config(args) => command::config::run(args, globals, &printer).await,
+            Self::Sandbox(args) => command::sandbox::run(args, globals, printer).await,
+            Self::Completions(args) => {
+                command::completions::run(args, &printer);
+                Ok(0)
+            }
+            Self::Man(args) => command::man::run(args, &printer).map(|()| 0),
+        }
+    }
 }

@@ -29,10 +29,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind as ClapErrorKind;
 
-use cli::{Cli, ColorChoice, Command, Globals};
-use error::{Error, Result};
+use cli::{Cli, ColorChoice, Globals};
+use error::Error;
 use output::Printer;
-use session::{Session, Strictness};
 
 /// Runs one command line, the program's name included, and answers with its exit code (DESIGN 9).
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -53,7 +52,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         .build()
     {
         Ok(runtime) => {
-            let result = runtime.block_on(dispatch(&cli, printer));
+            let result = runtime.block_on(cli.command.run(&cli.globals, printer));
             // A child's pipe that nobody closes must not keep the answer back.
             runtime.shutdown_background();
             result
@@ -112,57 +111,6 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-async fn dispatch(cli: &Cli, printer: Printer) -> Result<u8> {
-    let globals = &cli.globals;
-    match &cli.command {
-        Command::Deploy(args) => {
-            let session = Session::open(globals, printer, args.strictness()).await?;
-            command::deploy::run(args, &session).await
-        }
-        Command::Rollback(args) => command::rollback::run(args, &tolerant(globals, printer).await?).await,
-        Command::Status(args) => command::status::run(args, &tolerant(globals, printer).await?).await,
-        Command::Releases(args) => command::releases::run(args, &tolerant(globals, printer).await?).await,
-        Command::Verify(args) => command::verify::run(args, &tolerant(globals, printer).await?).await,
-        // Command::History(args) => command::history::run(args, &tolerant(globals, printer).await?),
-        // Command::Freeze(args) => command::freeze::run(args, &tolerant(globals, printer).await?),
-        // Command::Unfreeze(args) => command::unfreeze::run(args, &tolerant(globals, printer).await?),
-        // Command::Lock(args) => command::lock::run(args, &tolerant(globals, printer).await?),
-        Command::Config(args) => config(args, globals, &printer).await,
-        Command::Sandbox(args) => command::sandbox::run(args, globals, printer).await,
-        Command::Completions(args) => {
-            command::completions::run(args, &printer);
-            Ok(0)
-        }
-        Command::Man(args) => command::man::run(args, &printer).map(|()| 0),
-    }
-}
-
-/// Reads the files strictly, and says what they come to.
-async fn config(args: &command::config::ConfigArgs, globals: &Globals, printer: &Printer) -> Result<u8> {
-    let answer = session::with_request(
-        globals,
-        Strictness::Strict {
-            environment: None,
-            config: None,
-        },
-        |request| command::config::run(args, request),
-    )
-    .await?;
-    for warning in &answer.warnings {
-        printer.warn(warning);
-    }
-    if printer.json {
-        printer.document(&answer.json);
-    } else {
-        printer.data(&answer.text);
-    }
-    Ok(0)
-}
-
-async fn tolerant(globals: &Globals, printer: Printer) -> Result<Session> {
-    Session::open(globals, printer, Strictness::Tolerant).await
 }
 
 /// Gives an order to a sandbox's world, and answers as its control does; for tests, which read the truth from it.

@@ -5,12 +5,15 @@ use std::fmt::Write as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use crate::cli::Globals;
 use crate::error::Result;
+use crate::output::Printer;
 use crate::project::Project;
 use crate::project::discover::shown;
 use crate::project::fly_toml::lint::Lint;
 use crate::project::load::{Loaded, Mode, Request, Wanted, load_with_lints};
 use crate::project::settings::Effective;
+use crate::session::{Strictness, with_request};
 
 const SCHEMA: &str = "shipctl/config/1";
 
@@ -41,15 +44,33 @@ enum ConfigCommand {
 
 /// What is to be printed.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) text: String,
+struct Answer {
+    text: String,
     /// `shipctl/config/1`.
-    pub(crate) json: Value,
-    pub(crate) warnings: Vec<String>,
+    json: Value,
+    warnings: Vec<String>,
+}
+
+/// Reads the files strictly, and says what they come to.
+pub(crate) async fn run(args: &ConfigArgs, globals: &Globals, printer: &Printer) -> Result<u8> {
+    let strict = Strictness::Strict {
+        environment: None,
+        config: None,
+    };
+    let answer = with_request(globals, strict, |request| answer(args, request)).await?;
+    for warning in &answer.warnings {
+        printer.warn(warning);
+    }
+    if printer.json {
+        printer.document(&answer.json);
+    } else {
+        printer.data(&answer.text);
+    }
+    Ok(0)
 }
 
 /// Reads the project strictly; `request` says where it is, and which variables and services count.
-pub(crate) fn run(args: &ConfigArgs, request: &Request<'_>) -> Result<Answer> {
+fn answer(args: &ConfigArgs, request: &Request<'_>) -> Result<Answer> {
     let environment = match &args.command {
         ConfigCommand::Show { environment } | ConfigCommand::Check { environment } => environment.as_deref(),
     };
@@ -218,7 +239,7 @@ mod tests {
 
     use clap::Parser;
 
-    use super::{Answer, ConfigArgs, run};
+    use super::{Answer, ConfigArgs};
     use crate::error::Result;
     use crate::project::Variables;
     use crate::project::load::{Mode, Request};
@@ -232,7 +253,7 @@ mod tests {
     fn answer(dir: &Path, words: &[&str]) -> Result<Answer> {
         let line = Line::try_parse_from(["config"].iter().chain(words)).unwrap();
         let process = Variables::default();
-        run(&line.config, &Request::new(dir, Mode::Tolerant, &process))
+        super::answer(&line.config, &Request::new(dir, Mode::Tolerant, &process))
     }
 
     fn folder() -> tempfile::TempDir {
