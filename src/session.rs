@@ -25,7 +25,7 @@ use crate::provider::fly::environment::{Environment as FlyEnvironment, Token, ow
 use crate::provider::fly::output::failure::FailureClass;
 use crate::provider::fly::program::Program;
 use crate::provider::fly::{Flyctl, cache};
-use crate::sandbox::{Sandbox, Served};
+use crate::sandbox::{Beginning, Sandbox, Served};
 use crate::secret::{Redactor, Secret};
 use crate::state::EnvironmentState;
 use crate::state::bundle::Bundles;
@@ -554,7 +554,7 @@ fn without_checkout(app: &str, home: &Home, start: &Path, variables: &Variables)
 }
 
 /// What the sandbox begins with: each app with the file that it is deployed by.
-pub(crate) fn seeds(project: &Project) -> Vec<(String, String, String)> {
+pub(crate) fn seeds(project: &Project) -> Vec<Beginning> {
     let services = project.environments.iter().flat_map(|environment| {
         environment
             .services
@@ -568,7 +568,11 @@ pub(crate) fn seeds(project: &Project) -> Vec<(String, String, String)> {
                 .as_ref()
                 .map(|file| file.text.clone())
                 .unwrap_or_default();
-            (environment.name.clone(), service.app.clone(), text)
+            Beginning {
+                app: service.app.clone(),
+                fly_toml: text,
+                regions: environment.regions.clone(),
+            }
         })
         .collect()
 }

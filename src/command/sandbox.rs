@@ -61,8 +61,8 @@ pub(crate) async fn run(args: &SandboxArgs, globals: &Globals, printer: Printer)
     let root = Home::sandbox_folder(&session.project.name, |name| std::env::var_os(name))?;
     let unusable =
         |error| Error::internal(format!("the sandbox in `{}` cannot be used", root.display())).cause(error);
-    let apps: Vec<(String, String, String)> = seeds(&session.project);
-    let names: Vec<String> = apps.iter().map(|(_, app, _)| app.clone()).collect();
+    let apps = seeds(&session.project);
+    let names: Vec<String> = apps.iter().map(|one| one.app.clone()).collect();
     if matches!(args.command, SandboxCommand::Reset) {
         Sandbox::reset(&root).map_err(unusable)?;
         if root.exists() {

@@ -55,7 +55,7 @@ pub(crate) fn bound(environment: &Environment, jobs: &[Job<'_>], history: &Histo
             service: &job.service.name,
             file: &file,
             app: &job.service.app,
-            witness: environment.app_witness.as_deref(),
+            witness: job.service.witness.as_deref(),
             recorded: recorded.as_deref(),
         })?;
     }

@@ -8,7 +8,7 @@ use super::diagnostics::{Problem, nearest};
 use super::discover::{PLAIN, shown};
 use super::document::{self, Document, Node};
 use super::fly_toml::FlyToml;
-use super::fly_toml::check::listed;
+use super::fly_toml::check::all_of;
 use super::reader::ReadEnvironment;
 
 /// The environment that another one comes after must be there.
@@ -31,7 +31,7 @@ pub(super) fn after_problems(document: Option<&Document>, names: &BTreeSet<Strin
             let all: Vec<&str> = names.iter().map(String::as_str).collect();
             Some(match nearest(before, all.iter().copied()) {
                 Some(near) => problem.hint(format!("did you mean `{near}`?")),
-                None => problem.hint(format!("environments are {}", listed(&all))),
+                None => problem.hint(format!("environments are {}", all_of(&all))),
             })
         })
         .collect()

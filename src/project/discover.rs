@@ -54,7 +54,12 @@ pub(crate) fn normal(base: &Path, path: &Path) -> PathBuf {
 
 /// How a path is named to people: from the project's folder on where it lies in it.
 pub(crate) fn shown(root: &Path, path: &Path) -> String {
-    path.strip_prefix(root).unwrap_or(path).display().to_string()
+    let inside = path.strip_prefix(root).unwrap_or(path);
+    if inside.as_os_str().is_empty() {
+        ".".to_owned()
+    } else {
+        inside.display().to_string()
+    }
 }
 
 /// Whether both name one file, also where one of them goes through a link.

@@ -10,7 +10,7 @@ use super::diagnostics::{Problem, nearest};
 use super::discover::{find_root, normal};
 use super::document::{self, Document, Node, Unread};
 use super::dotenv::DotEnv;
-use super::fly_toml::check::listed;
+use super::fly_toml::check::all_of;
 use super::fly_toml::lint::Lint;
 use super::keys::{FLYCTL_PASS, PROJECT_NAME, STATE_URL};
 use super::reader::{ReadEnvironment, Reader};
@@ -216,7 +216,7 @@ pub(crate) fn unknown_environment<'a>(name: &str, names: impl Iterator<Item = &'
     if all.is_empty() {
         error.hint(format!("write `fly.{}.toml` first", name.escape_debug()))
     } else {
-        error.hint(format!("environments are {}", listed(&all)))
+        error.hint(format!("environments are {}", all_of(&all)))
     }
 }
 

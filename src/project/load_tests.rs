@@ -222,7 +222,7 @@ fn an_environment_needs_its_file_and_an_app_of_its_own() {
         error.hints,
         [
             "did you mean `staging`?",
-            "environments are `production` or `staging`"
+            "environments are `production` and `staging`"
         ]
     );
 }

@@ -9,7 +9,7 @@ use super::document::{self, Document, Node, Unread};
 use super::dotenv::DotEnv;
 use super::environment::{in_order, placeholders, settle};
 use super::fly_toml::FlyToml;
-use super::fly_toml::check::listed;
+use super::fly_toml::check::all_of;
 use super::fly_toml::lint::Lint;
 use super::keys::{Key, SERVICE_CONFIG, SERVICE_PATH, Setting, VERIFY_HEADERS};
 use super::load::{Request, Wanted};
@@ -153,7 +153,7 @@ impl Reader<'_> {
             }
             None => {
                 let files: Vec<&str> = files.iter().map(String::as_str).collect();
-                error.hint(format!("there are {}", listed(&files)))
+                error.hint(format!("there are {}", all_of(&files)))
             }
         }
     }
@@ -167,9 +167,9 @@ impl Reader<'_> {
                 let hint = match nearest(name, all.iter().copied()) {
                     Some(near) => format!("did you mean `--service {near}`?"),
                     None if names.contains(name) => {
-                        format!("`{name}` is an environment; services are {}", listed(&all))
+                        format!("`{name}` is an environment; services are {}", all_of(&all))
                     }
-                    None => format!("services are {}", listed(&all)),
+                    None => format!("services are {}", all_of(&all)),
                 };
                 return Err(error.hint(hint));
             }

@@ -5,7 +5,7 @@
 
 use super::diagnostics::{Problem, nearest};
 use super::document::{Document, Name, Node, Tree};
-use super::fly_toml::check::listed;
+use super::fly_toml::check::all_of;
 use super::keys::{KEYS, Key, LATER, Place};
 
 pub(crate) const FILE_NAME: &str = "shipctl.toml";
@@ -137,7 +137,7 @@ fn unknown(document: &Document, name: &Name, path: &str, known: &[&str]) -> Prob
     let problem = document.problem(name.span.clone(), message, &format!("unknown {what}"));
     problem.hint(match nearest(&name.text, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("known here: {}", listed(known)),
+        None => format!("known here: {}", all_of(known)),
     })
 }
 
@@ -182,7 +182,7 @@ fn needs(document: &Document, problems: &mut Vec<Problem>) {
                 let problem = document.problem(item.span.clone(), message, "unknown service");
                 problems.push(match nearest(needed, names.iter().copied()) {
                     Some(near) => problem.hint(format!("did you mean `{near}`?")),
-                    None => problem.hint(format!("services are {}", listed(&names))),
+                    None => problem.hint(format!("services are {}", all_of(&names))),
                 });
             } else if waits_for(services, needed, &name.text, &mut Vec::new()) {
                 let message = format!("`{}` and `{needed}` need each other", name.text);

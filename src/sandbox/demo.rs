@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Sandbox, order};
+use super::{Beginning, Sandbox, order};
 use crate::effect::process::{Child, Invocation, Stream};
 use crate::error::{Error, Result};
 use crate::output::{BOLD, DIM, Printer, paint};
@@ -105,7 +105,11 @@ pub(crate) async fn run(printer: &Printer) -> Result<u8> {
     let root = Home::sandbox_folder("demo", |name| {
         (name == "XDG_STATE_HOME").then(|| state.clone().into_os_string())
     })?;
-    let apps = [("production".to_owned(), "hello".to_owned(), FILE.to_owned())];
+    let apps = [Beginning {
+        app: "hello".to_owned(),
+        fly_toml: FILE.to_owned(),
+        regions: Vec::new(),
+    }];
     let sandbox = Sandbox::open(&root, &apps).map_err(unusable)?;
     order(&sandbox.world(), json!({"do": "settings", "speed": SPEED}));
 

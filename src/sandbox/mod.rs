@@ -70,10 +70,20 @@ pub(crate) struct Sandbox {
     world: WorldFile,
 }
 
+/// An app that a world begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct Beginning {
+    pub(crate) app: String,
+    /// The text of its `fly.toml`.
+    pub(crate) fly_toml: String,
+    /// One instance of each group in each of several; empty: two in the primary region.
+    pub(crate) regions: Vec<String>,
+}
+
 impl Sandbox {
     /// Opens the world in a folder, or makes one; each app that it lacks begins with two complete releases that only
-    /// flyctl knows, running the second. `environments` are name, app, and the text of its `fly.toml`.
-    pub(crate) fn open(dir: &Path, environments: &[(String, String, String)]) -> io::Result<Self> {
+    /// flyctl knows, running the second.
+    pub(crate) fn open(dir: &Path, apps: &[Beginning]) -> io::Result<Self> {
         let world = WorldFile::new(dir.join("world.json"));
         let fresh = !world.exists();
         world.touch(|found, now| {
@@ -83,7 +93,12 @@ impl Sandbox {
                 found.settings.idle_seconds = IDLE_SECONDS;
             }
             let mut changed = fresh;
-            for (_, app, toml) in environments {
+            for Beginning {
+                app,
+                fly_toml,
+                regions,
+            } in apps
+            {
                 if found.apps.contains_key(app) {
                     continue;
                 }
@@ -93,7 +108,13 @@ impl Sandbox {
                     .map(|tag| format!("registry.fly.io/{app}:{tag}"))
                     .collect();
                 let mut order =
-                    json!({"do": "seed", "app": app, "images": images, "fly_toml": toml, "shared_ip": true});
+                    json!({"do": "seed", "app": app, "images": images, "fly_toml": fly_toml, "shared_ip": true});
+                if !regions.is_empty() {
+                    order["regions"] = json!(regions);
+                    if regions.len() > 1 {
+                        order["count"] = json!(1);
+                    }
+                }
                 if control::obey(found, order.clone(), now).is_err() {
                     // A file that does not parse is for the command to report; the app exists all the same.
                     order["fly_toml"] = Value::Null;
@@ -158,7 +179,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{Sandbox, is_stand_in, order};
+    use super::{Beginning, Sandbox, is_stand_in, order};
 
     #[test]
     fn both_name_and_variable_make_the_stand_in() {
@@ -178,9 +199,17 @@ mod tests {
     fn a_sandbox_begins_with_two_releases_and_keeps_what_happened() {
         let folder = tempfile::tempdir().unwrap();
         let file = "app = \"shop\"\nprimary_region = \"iad\"\n[http_service]\ninternal_port = 8080\n";
-        let environments = [("production".to_owned(), "shop".to_owned(), file.to_owned())];
-        let sandbox = Sandbox::open(folder.path(), &environments).unwrap();
+        let beginning = |app: &str, regions: &[&str]| Beginning {
+            app: app.to_owned(),
+            fly_toml: file.to_owned(),
+            regions: regions.iter().map(|region| (*region).to_owned()).collect(),
+        };
+        let apps = [beginning("shop", &[]), beginning("wide", &["iad", "fra"])];
+        let sandbox = Sandbox::open(folder.path(), &apps).unwrap();
         let state = order(&sandbox.world(), json!({"do": "state"}));
+        let machines = state["apps"]["wide"]["machines"].as_array().unwrap();
+        let regions: Vec<_> = machines.iter().map(|machine| &machine["region"]).collect();
+        assert_eq!(regions, ["iad", "fra"]);
         let shop = &state["apps"]["shop"];
         assert_eq!(shop["releases"].as_array().unwrap().len(), 2);
         assert_eq!(shop["machines"].as_array().unwrap().len(), 2);
@@ -190,7 +219,7 @@ mod tests {
             &sandbox.world(),
             json!({"do": "release", "app": "shop", "version": 2, "status": "failed"}),
         );
-        let again = Sandbox::open(folder.path(), &environments).unwrap();
+        let again = Sandbox::open(folder.path(), &apps).unwrap();
         let state = order(&again.world(), json!({"do": "state"}));
         assert_eq!(state["apps"]["shop"]["releases"][1]["status"], "failed");
         Sandbox::reset(folder.path()).unwrap();

@@ -80,10 +80,19 @@ fn strategy(document: &Document) -> Option<Problem> {
 
 /// `` `a`, `b` or `c` ``.
 pub(crate) fn listed(names: &[&str]) -> String {
+    joined(names, "or")
+}
+
+/// `` `a`, `b` and `c` ``.
+pub(crate) fn all_of(names: &[&str]) -> String {
+    joined(names, "and")
+}
+
+fn joined(names: &[&str], word: &str) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
+        Some((last, rest)) => format!("{} {word} {last}", rest.join(", ")),
         None => String::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! Which environment a deploy goes to: named by itself, by its file, or refused.
 
 use crate::error::{Error, Result};
-use crate::project::fly_toml::check::listed;
+use crate::project::fly_toml::check::all_of;
 use crate::project::{NamedConfig, Project};
 
 /// An environment that can be chosen.
@@ -94,7 +94,7 @@ fn not_said(message: &str, candidates: &[Candidate]) -> Error {
         .or(candidates.first())
     {
         Some(example) => error
-            .hint(format!("environments are {}", listed(&names)))
+            .hint(format!("environments are {}", all_of(&names)))
             .hint(format!("for example `{}`", example.command())),
         None => error.hint("there is no environment yet: write `fly.staging.toml` first"),
     }
@@ -133,7 +133,7 @@ mod tests {
             config("x.toml", None),
         );
         for (environment, config, expected) in [
-            (None, None, Err("environments are `production` or `staging`")),
+            (None, None, Err("environments are `production` and `staging`")),
             (None, Some(&staging), Ok("staging")),
             (None, Some(&production), Ok("production")),
             (None, Some(&other), Err("for example `shipctl deploy staging`")),

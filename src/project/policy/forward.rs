@@ -2,7 +2,7 @@
 
 use super::refs::any_allowed;
 use crate::error::{Error, Result};
-use crate::project::fly_toml::check::listed;
+use crate::project::fly_toml::check::{all_of, listed};
 use crate::state::freeze::Freeze;
 use crate::state::history::Repetition;
 
@@ -43,7 +43,7 @@ impl Overrides {
                         "`{}` is no rule that can be overridden",
                         word.escape_debug()
                     ))
-                    .hint(format!("rules are {}", listed(&Rule::ALL.map(Rule::as_str)))));
+                    .hint(format!("rules are {}", all_of(&Rule::ALL.map(Rule::as_str)))));
                 }
             }
         }
@@ -162,7 +162,7 @@ fn refs(facts: &Facts) -> Option<Error> {
             "`{}` takes deploys from {} alone; this is {}",
             facts.environment,
             listed(&allowed),
-            listed(&here)
+            all_of(&here)
         )
     };
     Some(
