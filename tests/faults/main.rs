@@ -1,0 +1,6 @@
+//! The fault matrix (`FAULTS.md`): what a deployment must survive and what it must say, through the real binary
+//! in the sandbox. Each test begins with its row, asserts first what bare flyctl would have said, then shipctl's
+//! answer, and last, from the world, what really serves.
+
+mod rows_37_71;
+mod support;

@@ -1,0 +1,1 @@
+//! Rows 37 to 71 of the matrix.
