@@ -6,7 +6,7 @@ mod truth;
 
 pub(crate) use process::{Ended, Running};
 pub(crate) use scene::{Builder, Scene};
-pub(crate) use truth::{Machine, Release, Truth};
+pub(crate) use truth::Machine;
 
 /// Two machines in one region behind the proxy, with one HTTP check; flyctl starts stopped ones again.
 pub(crate) const FLY_TOML: &str = r#"app = "shop"

@@ -1,0 +1,45 @@
+//! Counts the rows of the matrix that have a test.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+/// The names of the tests in a folder, by row.
+fn rows(folder: &Path, found: &mut BTreeMap<u32, Vec<String>>) {
+    for entry in fs::read_dir(folder).expect("the folder of the tests") {
+        let path = entry.expect("a file of the tests").path();
+        if path.is_dir() {
+            rows(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = fs::read_to_string(&path).expect("the text of a test");
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                if let Some(name) = line.strip_prefix("fn fault_").filter(|_| is_test) {
+                    let row: String = name.chars().take_while(char::is_ascii_digit).collect();
+                    let name = name.split('(').next().unwrap_or_default().to_owned();
+                    found
+                        .entry(row.parse().expect("a row's number"))
+                        .or_default()
+                        .push(name);
+                }
+                // An attribute more may stand between the two, an ignored test does not count.
+                is_test =
+                    line == "#[test]" || (is_test && line.starts_with("#[") && !line.starts_with("#[ignore"));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_row_has_a_test() {
+    let mut found = BTreeMap::new();
+    rows(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults"),
+        &mut found,
+    );
+    // Not by a macro: those are captured, and `.ci/run` shows this line.
+    writeln!(std::io::stdout(), "\ncount: fault rows: {}", found.len()).expect("stdout");
+    let missing: Vec<_> = (1..=36).filter(|row| !found.contains_key(row)).collect();
+    assert_eq!(missing, Vec::<u32>::new(), "rows of the matrix without a test");
+}

@@ -1,0 +1,454 @@
+//! Rows 30 to 36: deployments that were cut off, rollbacks, and somebody else's flyctl.
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Builder, Ended, FLY_TOML, Running, Scene, image};
+
+const WAIT: [&str; 2] = ["--wait-timeout", "15"];
+
+fn mixed(scene: &Scene) -> bool {
+    let tags = scene.truth().tags("shop");
+    tags.iter().any(|tag| tag == "v1") && tags.iter().any(|tag| tag != "v1")
+}
+
+/// Everything that a deployment's document says to people.
+fn said(document: &Value) -> String {
+    let service = &document["services"][0];
+    format!(
+        "{}{}{}{}",
+        service["reasons"], service["warnings"], document["warnings"], document["hints"]
+    )
+}
+
+/// Starts a deployment of a bad image and cuts it off while flyctl waits for the first machine.
+fn cut_off(scene: &Scene) -> Ended {
+    let mut deploy = scene.deploy("v2-unhealthy").start();
+    deploy.wait_until("a machine moves", || mixed(scene));
+    deploy.signal(Signal::SIGINT);
+    deploy.wait()
+}
+
+/// The same with bare flyctl, in a copy of the world: its exit code.
+fn bare_cut_off(scene: &Scene) -> Option<i32> {
+    let elsewhere = scene.elsewhere();
+    let bad = image("v2-unhealthy");
+    let args = [
+        "deploy",
+        "-c",
+        "fly.staging.toml",
+        "--smoke-checks=false",
+        "--image",
+        &bad,
+    ];
+    let mut bare = elsewhere.flyctl(args).start();
+    bare.wait_until("a machine moves", || {
+        elsewhere.truth().tags("shop") == ["v1", "v2-unhealthy"]
+    });
+    bare.signal(Signal::SIGINT);
+    let ended = bare.wait();
+    assert_eq!(
+        elsewhere.truth().tags("shop"),
+        ["v1", "v2-unhealthy"],
+        "{}",
+        ended.told()
+    );
+    ended.code
+}
+
+#[test]
+fn fault_30_interrupted_while_waiting_for_health() {
+    // Sixty seconds of flyctl's patience are twelve real ones: enough to interrupt it.
+    let scene = Scene::builder().timeout("60s").speed(5.0).ready();
+    assert_eq!(bare_cut_off(&scene), Some(2));
+
+    let document = cut_off(&scene).concludes("interrupted", 130);
+    let said = said(&document);
+    assert!(said.contains("mixed"), "{document:#}");
+    assert!(said.contains("resume"), "{document:#}");
+    assert_eq!(scene.truth().tags("shop"), ["v1", "v2-unhealthy"]);
+    let status = scene.shipctl(["status", "staging", "--json"]).run();
+    status.exits(0);
+    assert_eq!(
+        status.json()["environments"][0]["lock"],
+        Value::Null,
+        "the lock is released: {}",
+        status.told()
+    );
+    let ledger = scene.shipctl(["history", "staging", "--json"]).run();
+    assert_eq!(
+        ledger.json()["deployments"][0]["outcome"],
+        "interrupted",
+        "{}",
+        ledger.told()
+    );
+}
+
+#[test]
+fn fault_31_right_after_an_interrupted_deploy() {
+    // At real speed, for the leases live thirteen seconds.
+    let scene = Scene::builder().timeout("20s").speed(1.0).ready();
+    cut_off(&scene).concludes("interrupted", 130);
+    assert!(
+        !scene.truth().leases("shop").is_empty(),
+        "flyctl did not give its leases back"
+    );
+    let (bare, _) = scene.bare_deploy("v3", &["--smoke-checks=false"]);
+    bare.exits(1);
+
+    let document = scene.deploy("v3").run().concludes("verified", 0);
+    assert_eq!(
+        document["services"][0]["provider"]["exit_code"], 0,
+        "{document:#}"
+    );
+    scene.truth().serves("shop", "v3", 2);
+    assert_eq!(scene.deploys(), 2, "it waited before it shipped");
+}
+
+/// Kills shipctl as soon as `moment` has come; then `status` shows it, and `resume` converges.
+fn killed(builder: Builder, tag: &str, args: &[&str], moment: impl Fn(&Scene, &Running) -> bool) -> Scene {
+    let scene = builder.ready();
+    // What bare flyctl leaves when it is killed: a release that stays `running`.
+    let elsewhere = scene.elsewhere();
+    let slow = json!({"do": "rule", "app": "shop", "image": tag, "start_seconds": 100_000, "release_seconds": 100_000});
+    elsewhere.order(slow);
+    let reference = image(tag);
+    let mut bare = elsewhere
+        .flyctl(["deploy", "-c", "fly.staging.toml", "--image", &reference])
+        .start();
+    bare.wait_until("the release is made", || {
+        elsewhere.truth().newest("shop").status == "running"
+    });
+    bare.signal(Signal::SIGKILL);
+    assert_eq!(bare.wait().signal, Some(9));
+    assert_eq!(
+        elsewhere.truth().newest("shop").status,
+        "running",
+        "nobody ends it"
+    );
+
+    let mut deploy = scene.deploy(tag).args(args).start();
+    let mut come = false;
+    while !come {
+        come = moment(&scene, &deploy);
+        assert!(
+            deploy.runs(),
+            "it ended before it was killed:\n{}{}",
+            deploy.stdout(),
+            deploy.stderr()
+        );
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    deploy.signal(Signal::SIGKILL);
+    assert_eq!(deploy.wait().signal, Some(9));
+
+    let status = scene.shipctl(["status", "staging", "--json"]).run();
+    status.exits(0);
+    let environment = &status.json()["environments"][0];
+    assert_ne!(
+        environment["unfinished"],
+        Value::Null,
+        "it is shown as unfinished: {}",
+        status.told()
+    );
+    scene
+}
+
+/// `resume` ends with one release everywhere, verified, and nothing unfinished.
+#[track_caller]
+fn converges(scene: &Scene, new: &str) {
+    let ended = scene.shipctl(["resume", "staging", "--json"]).run();
+    let document = ended.json();
+    let outcome = (document["outcome"].as_str(), ended.code);
+    let expected = match outcome {
+        (Some("verified"), Some(0)) => new,
+        (Some("rolled_back"), Some(7)) => "v1",
+        _ => panic!("`resume` does not converge: {}", ended.told()),
+    };
+    scene.truth().serves("shop", expected, 2);
+    let status = scene.shipctl(["status", "staging", "--json"]).run();
+    assert_eq!(
+        status.json()["environments"][0]["unfinished"],
+        Value::Null,
+        "{}",
+        status.told()
+    );
+    assert_eq!(
+        scene.truth().all_machines("shop").len(),
+        2,
+        "nothing is left behind"
+    );
+}
+
+#[test]
+fn fault_32_killed_in_the_release_command() {
+    let text = format!("{FLY_TOML}\n[deploy]\nrelease_command = \"migrate\"\n");
+    let builder = Scene::builder()
+        .fly_toml(&text)
+        .order(json!({"do": "rule", "app": "shop", "image": "v2", "release_seconds": 60}));
+    let runs = |scene: &Scene, _: &Running| scene.truth().all_machines("shop").len() == 3;
+    let scene = killed(builder, "v2", &[], runs);
+    converges(&scene, "v2");
+}
+
+#[test]
+fn fault_32_killed_between_two_machines() {
+    let builder =
+        Scene::builder().order(json!({"do": "rule", "app": "shop", "image": "v2", "health_seconds": 60}));
+    let scene = killed(builder.timeout("60s").speed(10.0), "v2", &[], |scene, _| {
+        mixed(scene)
+    });
+    converges(&scene, "v2");
+}
+
+#[test]
+fn fault_32_killed_while_a_bad_release_ships() {
+    let builder = Scene::builder().timeout("10s").speed(2.0);
+    let scene = killed(builder, "v2-unhealthy", &[], |scene, _| mixed(scene));
+    converges(&scene, "v2-unhealthy");
+}
+
+#[test]
+fn fault_32_killed_in_a_bluegreen_deploy() {
+    let builder = Scene::builder()
+        .timeout("60s")
+        .order(json!({"do": "rule", "app": "shop", "image": "v2", "health_seconds": 60}));
+    let green = |scene: &Scene, _: &Running| scene.truth().all_machines("shop").len() == 4;
+    let scene = killed(builder, "v2", &["--strategy", "bluegreen"], green);
+    converges(&scene, "v2");
+}
+
+#[test]
+fn fault_32_killed_in_the_bake() {
+    let builder = Scene::builder().bake("60s");
+    let baking = |scene: &Scene, deploy: &Running| {
+        deploy.stderr().contains("bake") && scene.truth().newest("shop").status == "complete"
+    };
+    let scene = killed(builder, "v2", &[], baking);
+    scene.write(
+        "shipctl.toml",
+        "[project]\nname = \"shop\"\n\n[verify]\nbake = \"0s\"\n",
+    );
+    converges(&scene, "v2");
+    scene.truth().serves("shop", "v2", 2);
+}
+
+#[test]
+fn fault_32_killed_in_the_return() {
+    let builder = Scene::builder()
+        .timeout("4s")
+        .order(json!({"do": "rule", "app": "shop", "image": "v1", "health_seconds": 20}));
+    let returning = |scene: &Scene, _: &Running| scene.truth().releases("shop").len() == 3;
+    let scene = killed(builder, "v2-unhealthy", &[], returning);
+    converges(&scene, "v2-unhealthy");
+    scene.truth().serves("shop", "v1", 2);
+}
+
+/// Bare flyctl on the scene's own world: a colleague.
+fn colleague(scene: &Scene, tag: &str, code: i32) {
+    let reference = image(tag);
+    let mut args = vec![
+        "deploy",
+        "-c",
+        "fly.staging.toml",
+        "--smoke-checks=false",
+        "--image",
+        &reference,
+    ];
+    args.extend(WAIT);
+    scene.flyctl(args).run().exits(code);
+}
+
+#[track_caller]
+fn rolls_back(scene: &Scene, to: &str) -> Value {
+    let before = scene.deploys();
+    let document = scene.rollback().run().concludes("verified", 0);
+    assert_eq!(document["kind"], "rollback", "{document:#}");
+    assert_eq!(
+        document["services"][0]["image"],
+        image(to).as_str(),
+        "{document:#}"
+    );
+    scene.truth().serves("shop", to, 2);
+    assert_eq!(scene.deploys(), before + 1);
+    document
+}
+
+#[test]
+fn fault_33_secrets_set_after_a_failed_deploy() {
+    let scene = Scene::builder().ready();
+    colleague(&scene, "v2-unhealthy", 1);
+    scene
+        .flyctl(["secrets", "set", "A=1", "-a", "shop"])
+        .run()
+        .exits(0);
+    let newest = scene.truth().newest("shop");
+    assert_eq!(
+        (newest.status.as_str(), newest.image),
+        ("complete", image("v2-unhealthy")),
+        "which was never good"
+    );
+    rolls_back(&scene, "v1");
+}
+
+#[test]
+fn fault_33_secrets_set_after_a_failed_release_command() {
+    // As the capture: the machines were never touched by the failed image.
+    let text = format!("{FLY_TOML}\n[deploy]\nrelease_command = \"migrate\"\n");
+    let scene = Scene::builder().fly_toml(&text).ready();
+    scene.ship("v2");
+    colleague(&scene, "v3-relfail", 1);
+    scene
+        .flyctl(["secrets", "set", "A=1", "-a", "shop"])
+        .run()
+        .exits(0);
+    let newest = scene.truth().newest("shop");
+    assert_eq!(
+        (newest.status.as_str(), newest.image),
+        ("complete", image("v3-relfail")),
+        "which runs nowhere"
+    );
+    scene.truth().serves("shop", "v2", 2);
+    rolls_back(&scene, "v1");
+}
+
+#[test]
+fn fault_34_the_newest_release_failed() {
+    let scene = Scene::builder().ready();
+    scene.ship("v2");
+    colleague(&scene, "v3-unhealthy", 1);
+    assert_eq!(scene.truth().newest("shop").status, "failed");
+    assert_eq!(scene.truth().tags("shop"), ["v2", "v3-unhealthy"]);
+    rolls_back(&scene, "v2");
+}
+
+#[test]
+fn fault_34_a_failed_release_that_runs_nowhere() {
+    let text = format!("{FLY_TOML}\n[deploy]\nrelease_command = \"migrate\"\n");
+    let scene = Scene::builder().fly_toml(&text).ready();
+    scene.ship("v2");
+    colleague(&scene, "v3-relfail", 1);
+    assert_eq!(scene.truth().newest("shop").status, "failed");
+    scene.truth().serves("shop", "v2", 2);
+    rolls_back(&scene, "v1");
+}
+
+#[test]
+fn fault_35_nothing_older() {
+    let scene = Scene::builder().ready();
+    let ended = scene.rollback().run();
+    ended.refuses("refused", 3);
+    scene.truth().serves("shop", "v1", 2);
+    assert_eq!(scene.deploys(), 0);
+}
+
+#[test]
+fn fault_35_the_image_is_gone() {
+    let scene = Scene::builder().ready();
+    scene.ship("v2");
+    scene.ship("v3");
+    scene.order(json!({"do": "image", "image": image("v2"), "gone": true}));
+    let (bare, _) = scene.bare_deploy("v2", &WAIT);
+    bare.exits(1);
+
+    let document = scene.rollback().run().concludes("verified", 0);
+    let said = said(&document);
+    assert!(said.contains("shop:v2") && said.contains("gone"), "{document:#}");
+    assert_eq!(
+        document["services"][0]["image"],
+        image("v1").as_str(),
+        "{document:#}"
+    );
+    scene.truth().serves("shop", "v1", 2);
+}
+
+#[test]
+fn fault_35_no_image_is_left() {
+    let scene = Scene::builder().ready();
+    scene.ship("v2");
+    scene.order(json!({"do": "image", "image": image("v1"), "gone": true}));
+    let (bare, _) = scene.bare_deploy("v1", &WAIT);
+    bare.exits(1);
+
+    let document = scene.rollback().run().concludes("failed", 6);
+    assert!(said(&document).contains("shop:v1"), "{document:#}");
+    assert_eq!(
+        document["services"][0]["serving"]["image"],
+        image("v2").as_str(),
+        "{document:#}"
+    );
+    assert_eq!(
+        document["services"][0]["serving"]["verdict"], "verified",
+        "{document:#}"
+    );
+    scene.truth().serves("shop", "v2", 2);
+}
+
+/// Two bare deployments at once: one fails by the leases of the other, and both made a release.
+fn bare_concurrent(scene: &Scene) {
+    let elsewhere = scene.elsewhere();
+    elsewhere.order(json!({"do": "rule", "app": "shop", "health_seconds": 60}));
+    let first = image("v2");
+    let mut first = elsewhere
+        .flyctl(["deploy", "-c", "fly.staging.toml", "--image", &first])
+        .start();
+    first.wait_until("it holds leases", || !elsewhere.truth().leases("shop").is_empty());
+    elsewhere.deploy("v9", &WAIT).exits(1);
+    first.wait().exits(0);
+    assert_eq!(elsewhere.truth().releases("shop").len(), 3);
+}
+
+#[test]
+fn fault_36_somebody_elses_release_supersedes_ours() {
+    let scene = Scene::builder().ready();
+    bare_concurrent(&scene);
+    // Right after our second machine got our release, all of them get another one.
+    let mut ids: Vec<_> = scene
+        .truth()
+        .machines("shop")
+        .into_iter()
+        .map(|machine| machine.id)
+        .collect();
+    ids.sort();
+    let update = format!("flaps POST /v1/apps/shop/machines/{}", ids[1]);
+    scene.order(json!({
+        "do": "new_release", "app": "shop", "image": image("v9"), "user": "colleague@example.com", "moves": true,
+        "on_call": update, "skip": 1,
+    }));
+    let document = scene.deploy("v2").run().concludes("broken", 8);
+    let said = said(&document);
+    assert!(
+        said.contains("colleague@example.com") && said.contains("v3"),
+        "{document:#}"
+    );
+    let truth = scene.truth();
+    assert_eq!(truth.newest("shop").user, "colleague@example.com");
+    truth.serves("shop", "v9", 2);
+    assert_eq!(scene.deploys(), 1, "nothing is returned over theirs");
+}
+
+#[test]
+fn fault_36_somebody_elses_deploy_fails_on_our_lease() {
+    let scene = Scene::builder()
+        .order(json!({"do": "rule", "app": "shop", "image": "v2", "health_seconds": 10}))
+        .ready();
+    bare_concurrent(&scene);
+    scene.order(json!({"do": "rule", "app": "shop", "image": "v2", "start_seconds": 18}));
+    let mut deploy = scene.deploy("v2").start();
+    deploy.wait_until("our flyctl holds leases", || {
+        !scene.truth().leases("shop").is_empty()
+    });
+    colleague(&scene, "v9", 1);
+    assert!(deploy.runs(), "theirs came in the middle of ours");
+    let document = deploy.wait().concludes("verified", 0);
+    let said = said(&document);
+    assert!(said.contains("not ours") && said.contains("v3"), "{document:#}");
+    scene.truth().serves("shop", "v2", 2);
+    let theirs: Vec<_> = scene
+        .truth()
+        .releases("shop")
+        .into_iter()
+        .filter(|release| release.image == image("v9"))
+        .collect();
+    assert!(theirs.len() == 1 && theirs[0].status == "failed", "{theirs:#?}");
+}
