@@ -126,6 +126,7 @@ fn killed(builder: Builder, tag: &str, args: &[&str], moment: impl Fn(&Scene, &R
         "running",
         "nobody ends it"
     );
+    drop(elsewhere);
 
     let mut deploy = scene.deploy(tag).args(args).start();
     let mut come = false;
@@ -278,10 +279,7 @@ fn rolls_back(scene: &Scene, to: &str) -> Value {
 fn fault_33_secrets_set_after_a_failed_deploy() {
     let scene = Scene::builder().ready();
     colleague(&scene, "v2-unhealthy", 1);
-    scene
-        .flyctl(["secrets", "set", "A=1", "-a", "shop"])
-        .run()
-        .exits(0);
+    scene.order(json!({"do": "secrets_set", "app": "shop", "name": "A", "value": "1"}));
     let newest = scene.truth().newest("shop");
     assert_eq!(
         (newest.status.as_str(), newest.image),
