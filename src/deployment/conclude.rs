@@ -153,6 +153,24 @@ pub(crate) fn without_release(job: &Job<'_>, provider: &ProviderEnd) -> Option<S
     }
 }
 
+/// Where nothing can be looked at any more, and flyctl failed by itself before it came to make a release.
+pub(crate) fn nothing_begun(job: &mut Job<'_>) -> Option<Stage> {
+    let provider = job.course.provider.clone()?;
+    let moved = job
+        .course
+        .judgement
+        .as_ref()
+        .is_some_and(|judgement| judgement.moved > 0);
+    if job.course.now.is_some() || moved || provider.began || provider.ended_by_us {
+        return None;
+    }
+    let stage = without_release(job, &provider)?;
+    job.course
+        .warnings
+        .push("what serves could not be looked at again".to_owned());
+    Some(stage)
+}
+
 /// What flyctl's end and the machines left behind say about a deployment that is not good.
 pub(crate) fn explain(job: &mut Job<'_>) {
     let provider = job.course.provider.clone().unwrap_or_default();

@@ -380,6 +380,11 @@ async fn settle(attempt: &Attempt<'_>, job: &mut Job<'_>) -> Result<(), Interrup
     if untouched {
         return stand_by_baseline(attempt, job).await;
     }
+    if let Some(stage) = conclude::nothing_begun(job) {
+        conclude::explain(job);
+        job.course.stage = stage;
+        return Ok(());
+    }
     conclude::explain(job);
     job.course.stage = match judgement.verdict {
         Verdict::Inconclusive => Stage::Inconclusive,

@@ -50,6 +50,8 @@ pub(crate) struct ProviderEnd {
     /// Who holds the lease that stood in the way.
     pub(crate) holder: Option<String>,
     pub(crate) release: Option<ReleaseNumber>,
+    /// It said something that it only says once it has made a release.
+    pub(crate) began: bool,
     pub(crate) tail: Vec<String>,
 }
 
@@ -219,6 +221,7 @@ struct Heard<'a> {
     transcript: Transcript,
     tail: VecDeque<String>,
     last: String,
+    began: bool,
 }
 
 impl<'a> Heard<'a> {
@@ -229,6 +232,7 @@ impl<'a> Heard<'a> {
             transcript: Transcript::default(),
             tail: VecDeque::new(),
             last,
+            began: false,
         }
     }
 
@@ -240,6 +244,7 @@ impl<'a> Heard<'a> {
         }
         let progress = self.transcript.push(line.stream, &text);
         if let Some(progress) = &progress {
+            self.began |= progress.follows_the_release();
             if let Some(words) = words(progress) {
                 self.last = words;
             }
@@ -272,6 +277,7 @@ impl<'a> Heard<'a> {
                 .and_then(|failure| failure.lease.as_ref())
                 .map(|lease| lease.account.clone()),
             release: self.transcript.release.as_ref().map(|release| release.number),
+            began: self.began,
             tail: self.tail.into(),
         }
     }

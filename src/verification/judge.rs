@@ -161,12 +161,16 @@ impl<'a> Bench<'a> {
         if self.memory.listed.is_none() {
             return (None, false, false);
         }
-        let failed: Vec<String> = self.named(|standing| match standing {
-            Standing::Failed(reason) => Some(reason),
-            _ => None,
-        });
-        if !failed.is_empty() {
-            return (Some(self.judgement(Verdict::Refuted, failed)), false, false);
+        if self
+            .standings
+            .values()
+            .any(|standing| matches!(standing, Standing::Failed(_)))
+        {
+            return (
+                Some(self.judgement(Verdict::Refuted, self.failures())),
+                false,
+                false,
+            );
         }
         if let Some(reasons) = self.bad_in_bake() {
             return (Some(self.judgement(Verdict::Refuted, reasons)), false, false);
@@ -255,6 +259,25 @@ impl<'a> Bench<'a> {
             .iter()
             .filter_map(|(seen, _)| Some(format!("{}: {}", name(seen), reason(self.standing(seen))?)))
             .collect()
+    }
+
+    /// What is bad of what was shipped, whether its time is over or not; then what never got there.
+    fn failures(&self) -> Vec<String> {
+        let bad = |on_target: bool| {
+            self.counted
+                .iter()
+                .filter(move |(seen, _)| seen.place.is_on_target() == on_target)
+                .filter_map(|(seen, _)| match self.standing(seen) {
+                    Standing::Failed(reason)
+                    | Standing::Pending {
+                        reason,
+                        mood: Mood::Bad,
+                        ..
+                    } => Some(format!("{}: {reason}", name(seen))),
+                    _ => None,
+                })
+        };
+        bad(true).chain(bad(false)).collect()
     }
 
     /// Lists have failed until now: the app's address is the other witness, and it can only refute.

@@ -211,7 +211,7 @@ fn fault_22_machine_list_gets_500_at_once() {
         &json!({"do": "fault", "kind": "500", "match": list, "count": 1000}),
         true,
     );
-    ended.says(["500"]);
+    ended.says(["internal server error"]);
 }
 
 #[test]

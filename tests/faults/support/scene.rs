@@ -236,10 +236,22 @@ impl Scene {
             .count()
     }
 
-    /// The ledger of an environment, as its file lies there.
+    /// The folder of an environment's ledger.
     pub(crate) fn ledger(&self, environment: &str) -> PathBuf {
         let root = self.world.parent().expect("the sandbox's folder");
         root.join("environments").join(environment)
+    }
+
+    /// How the recorded attempts of the environment `staging` ended, oldest first.
+    #[track_caller]
+    pub(crate) fn outcomes(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.ledger("staging").join("ledger.jsonl")).expect("a ledger");
+        let records = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("a record"));
+        records
+            .filter_map(|record| record["outcome"].as_str().map(str::to_owned))
+            .collect()
     }
 
     /// A command line of shipctl in the sandbox, in the project's folder, with an environment of its own.

@@ -31,6 +31,21 @@ pub(crate) enum Progress {
     Release(OwnRelease),
 }
 
+impl Progress {
+    /// Whether flyctl says this only once it has made a release (REFERENCE 2).
+    pub(crate) fn follows_the_release(&self) -> bool {
+        match self {
+            Self::ReleaseCommand(_)
+            | Self::Updating(_)
+            | Self::Machine(_)
+            | Self::Failed { .. }
+            | Self::Release(_) => true,
+            Self::Warning(text) => text.contains("lease"),
+            Self::Verifying | Self::Image | Self::Built(_) | Self::Ready => false,
+        }
+    }
+}
+
 /// The migration's steps.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum ReleaseCommand {
@@ -241,6 +256,33 @@ mod tests {
                 _ => None,
             })
             .collect()
+    }
+
+    #[test]
+    fn what_follows_the_release_is_told_from_what_precedes_it() {
+        for (line, follows) in [
+            ("==> Verifying app config", false),
+            (
+                "Watch your deployment at https://fly.io/apps/shop/monitoring",
+                false,
+            ),
+            (
+                "WARN DB_PASSWORD may be a potentially sensitive environment variable",
+                false,
+            ),
+            (
+                "WARN failed to acquire lease: failed to get lease on VM 1857",
+                true,
+            ),
+            ("Updating existing machines in 'shop' with rolling strategy", true),
+            ("> [1/2] Updating 1857 [app]", true),
+        ] {
+            assert_eq!(
+                parse(line).is_some_and(|said| said.follows_the_release()),
+                follows,
+                "{line}"
+            );
+        }
     }
 
     #[test]
