@@ -363,6 +363,7 @@ impl Session {
             .or_else(|| checkout.and_then(|checkout| checkout.email.clone()))
             .or_else(|| variable("USER"))
             .or_else(|| variable("LOGNAME"))
+            .or_else(account)
             .unwrap_or_else(|| "unknown".to_owned())
     }
 
@@ -514,6 +515,14 @@ pub(crate) async fn with_request<T>(
     let origin = checkout.and_then(|checkout| checkout.origin);
     request.origin = origin.as_deref();
     act(&request)
+}
+
+/// The account that this process runs under.
+fn account() -> Option<String> {
+    nix::unistd::User::from_uid(nix::unistd::getuid())
+        .ok()
+        .flatten()
+        .map(|user| user.name)
 }
 
 fn process_variables() -> Variables {

@@ -16,7 +16,7 @@ use crate::provider::fly::output::failure::FailureClass;
 use crate::release::{Image, Release, ReleaseNumber};
 use crate::state::history::machine_config;
 use crate::state::record::{Served, ServiceEnd};
-use crate::verification::Verdict;
+use crate::verification::{InstanceReport, Verdict};
 
 /// The ending of all services together: the worst truth about what serves comes first.
 pub(crate) fn ending(stages: &[Stage]) -> Ending {
@@ -214,7 +214,50 @@ pub(crate) fn explain(job: &mut Job<'_>) {
             .reasons
             .push("flyctl did not end in time and was ended".to_owned());
     }
+    worst_first(job);
     left_behind(job);
+}
+
+/// Where flyctl gave up before an instance's own deadline, the verdict names the instances that stayed behind; what
+/// an instance on the new release showed until then says more.
+fn worst_first(job: &mut Job<'_>) {
+    let Some(judgement) = job
+        .course
+        .judgement
+        .as_ref()
+        .filter(|judgement| judgement.moved > 0)
+    else {
+        return;
+    };
+    let first = job.course.reasons.first().cloned().unwrap_or_default();
+    let on_new = judgement
+        .instances
+        .iter()
+        .filter(|instance| instance.release.is_some() && instance.release == judgement.release);
+    let bad = on_new
+        .filter_map(|instance| shown_bad(instance).map(|words| (instance, words)))
+        .next();
+    if let Some((instance, words)) = bad
+        && !first.contains(&instance.id)
+    {
+        let reason = format!(
+            "instance {} ({}): {words} when flyctl gave up",
+            instance.id, instance.region
+        );
+        job.course.reasons.insert(0, reason);
+    }
+}
+
+/// What is bad about an instance, as last seen.
+fn shown_bad(instance: &InstanceReport) -> Option<String> {
+    let status = instance.probes.last_status.filter(|status| *status >= 500);
+    match (status, instance.checks.as_deref()) {
+        (Some(status), Some("critical")) => Some(format!("answered {status} and its checks were critical")),
+        (Some(status), _) => Some(format!("answered {status}")),
+        (None, Some("critical")) => Some("its checks were critical".to_owned()),
+        _ if instance.state != "started" => Some(format!("was `{}`", instance.state)),
+        _ => None,
+    }
 }
 
 /// Machines that flyctl made for itself and did not remove.
