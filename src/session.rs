@@ -367,6 +367,17 @@ impl Session {
             .unwrap_or_else(|| "unknown".to_owned())
     }
 
+    /// Who runs this, for commands that look at no checkout otherwise.
+    pub(crate) async fn actor_here(&self) -> String {
+        let checkout = Checkout::look(&self.project.root, &self.variables.0).await;
+        self.actor(checkout.as_ref())
+    }
+
+    /// Whether lock and freeze are seen on this machine alone.
+    pub(crate) fn is_local(&self, environment: &Environment) -> bool {
+        environment.state_url.is_none() && self.project.state_url.is_none()
+    }
+
     /// The page of a run on GitHub Actions.
     pub(crate) fn run_url(&self) -> Option<String> {
         let get = |name: &str| self.variables.get(name);

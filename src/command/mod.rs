@@ -3,15 +3,15 @@
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod deploy;
-// freeze
-// history
-// lock
+pub(crate) mod freeze;
+pub(crate) mod history;
+pub(crate) mod lock;
 pub(crate) mod man;
 pub(crate) mod releases;
 pub(crate) mod rollback;
 pub(crate) mod sandbox;
 pub(crate) mod status;
-// unfreeze
+pub(crate) mod unfreeze;
 pub(crate) mod verify;
 
 use std::time::Duration;
@@ -19,6 +19,14 @@ use std::time::Duration;
 /// Reads `90s`, `5m`, `1m30s`; a bare number names no unit and is refused.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     crate::project::duration::parse(text).map_err(|error| error.to_string())
+}
+
+/// Reads `90s`, `24h`, `7d`.
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
+    match text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()) {
+        Some(days) => Ok(Duration::from_secs(days.saturating_mul(86_400))),
+        None => duration(text),
+    }
 }
 
 /// Waits for Ctrl-C or SIGTERM; answers with the exit code that it asks for.

@@ -14,6 +14,7 @@ use crate::git::{self, Checkout, Refs};
 use crate::project::Environment;
 use crate::session::Session;
 use crate::state::ledger::Ledger;
+use crate::state::lock::Guards;
 use crate::state::record::{End, GitFacts, Kind, Mark, Record, ServiceEnd, ServiceStart, Start};
 
 /// What the phases of one deployment share.
@@ -35,6 +36,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) reason: Option<String>,
     pub(crate) overridden: Vec<String>,
     pub(crate) git: GitFacts,
+    /// Held from the lock phase to the conclusion.
+    pub(crate) locks: Option<Guards>,
 }
 
 /// What the checkout says; a project need not be one.
@@ -94,6 +97,7 @@ impl<'a> Attempt<'a> {
             reason,
             overridden: Vec::new(),
             git: checkout.facts.clone(),
+            locks: None,
         };
         Ok((attempt, checkout))
     }
@@ -167,6 +171,11 @@ impl<'a> Attempt<'a> {
             self.emitter
                 .warn(format!("the end of this attempt is not recorded: {error}"));
         }
+    }
+
+    /// Asked before every call that changes something: the lock may have been taken away by force.
+    pub(crate) fn still_ours(&self) -> Result<()> {
+        self.locks.as_ref().map_or(Ok(()), Guards::still_held)
     }
 
     /// The tag of what is built: it names the commit, and no two builds share it (DESIGN 5).

@@ -49,7 +49,7 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
     let environment = session.environment(request.environment.as_deref())?;
     let services = session.services(environment)?;
     let timeout = request.timeout.unwrap_or(environment.deploy_timeout);
-    let (attempt, _) = Attempt::begin(
+    let (mut attempt, _) = Attempt::begin(
         session,
         environment,
         Kind::Rollback,
@@ -105,6 +105,7 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
             return Err(error);
         }
     };
+    attempt.locks = Some(locks);
     if waited || rules::has_moved(&attempt, &history) {
         (jobs, _, history) = prepare(&attempt, request, &services, &[]).await?;
     }
@@ -134,7 +135,7 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
         result = course::run(&attempt, &mut jobs, options(request)).await;
     }
     let good = matches!(result, Ok(Ending::Ok));
-    let report = finish::finish(&attempt, &mut jobs, result, Some(locks)).await;
+    let report = finish::finish(&mut attempt, &mut jobs, result).await;
     finish::print(&attempt, &report);
     if good {
         rules::freeze_after(&attempt, request, &jobs);

@@ -98,6 +98,12 @@ async fn ship_level(
     level: &[usize],
     options: Options,
 ) -> Result<(), Interrupted> {
+    if let Err(error) = attempt.still_ours() {
+        for &index in level {
+            jobs[index].course.reasons.push(format!("not shipped: {error}"));
+        }
+        return Ok(());
+    }
     let what: Vec<String> = level.iter().map(|&index| headline(&jobs[index])).collect();
     let stages = Stages::start(&attempt.emitter, level.len(), Phase::Ship, what.join(", "));
     let parts: Vec<(&crate::project::Service, _, _, Expectation)> = level

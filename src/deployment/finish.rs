@@ -9,7 +9,6 @@ use crate::deployment::event::{Phase, What};
 use crate::deployment::job::{Job, Stage};
 use crate::deployment::report::{Ending, Report};
 use crate::output::{human, text};
-use crate::state::lock::Guards;
 
 /// flyctl's time to end after a signal: on a terminal somebody waits, elsewhere a runner kills soon (DESIGN 5).
 const GRACE_TERMINAL: Duration = Duration::from_secs(15);
@@ -17,10 +16,9 @@ const GRACE_ELSEWHERE: Duration = Duration::from_secs(5);
 
 /// Records and says the answer; the exit code is its.
 pub(crate) async fn finish(
-    attempt: &Attempt<'_>,
+    attempt: &mut Attempt<'_>,
     jobs: &mut [Job<'_>],
     result: Result<Ending, Interrupted>,
-    locks: Option<Guards>,
 ) -> Report {
     match result {
         Ok(ending) => {
@@ -29,15 +27,15 @@ pub(crate) async fn finish(
             attempt.emit_end(ending);
             let report = attempt.report(ending, jobs, hints(attempt, jobs, ending));
             attempt.record_end(&report, jobs.iter().map(conclude::service_end).collect());
-            release(attempt, locks);
+            release(attempt);
             report
         }
-        Err(interrupted) => interrupted_report(attempt, jobs, interrupted, locks).await,
+        Err(interrupted) => interrupted_report(attempt, jobs, interrupted).await,
     }
 }
 
-fn release(attempt: &Attempt<'_>, locks: Option<Guards>) {
-    let Some(locks) = locks else { return };
+fn release(attempt: &mut Attempt<'_>) {
+    let Some(locks) = attempt.locks.take() else { return };
     locks.release();
     for service in &attempt.environment.services {
         attempt.emitter.emit(&What::LockReleased {
@@ -48,10 +46,9 @@ fn release(attempt: &Attempt<'_>, locks: Option<Guards>) {
 
 /// First the outcome is recorded, then flyctl is ended; only then the lock is released and what serves is said.
 async fn interrupted_report(
-    attempt: &Attempt<'_>,
+    attempt: &mut Attempt<'_>,
     jobs: &mut [Job<'_>],
     interrupted: Interrupted,
-    locks: Option<Guards>,
 ) -> Report {
     let ending = Ending::Interrupted(interrupted.signal);
     let report = attempt.report(ending, jobs, Vec::new());
@@ -70,7 +67,7 @@ async fn interrupted_report(
     for mut child in interrupted.children {
         child.end(grace).await;
     }
-    release(attempt, locks);
+    release(attempt);
     for job in jobs.iter_mut() {
         if let Ok(machines) = job.flyctl.machines(job.app()).await {
             job.course.judgement = None;

@@ -113,6 +113,7 @@ pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
             return Err(error);
         }
     };
+    attempt.locks = Some(locks);
     if waited || rules::has_moved(&attempt, &history) {
         // The baseline counts as of the lock: what happened while it was waited for is part of it.
         (jobs, history) = prepare(&attempt, request, &services, &checkout).await?;
@@ -145,7 +146,7 @@ pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
             Err(interrupted)
         }
     };
-    let report = finish::finish(&attempt, &mut jobs, result, Some(locks)).await;
+    let report = finish::finish(&mut attempt, &mut jobs, result).await;
     finish::print(&attempt, &report);
     Ok(report.exit_code)
 }

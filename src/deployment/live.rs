@@ -38,7 +38,7 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
     let environment = session.environment(request.environment.as_deref())?;
     let services = session.services(environment)?;
     let timeout = request.timeout.unwrap_or(environment.deploy_timeout);
-    let (attempt, _) = Attempt::begin(session, environment, Kind::Verify, timeout, None).await?;
+    let (mut attempt, _) = Attempt::begin(session, environment, Kind::Verify, timeout, None).await?;
     for warning in &session.project.warnings {
         attempt.emitter.warn(warning.clone());
     }
@@ -109,7 +109,7 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
             .emitter
             .warn(format!("this verification is not recorded: {error}"));
     }
-    let report = finish::finish(&attempt, &mut jobs, result, None).await;
+    let report = finish::finish(&mut attempt, &mut jobs, result).await;
     finish::print(&attempt, &report);
     Ok(report.exit_code)
 }

@@ -129,6 +129,9 @@ async fn try_until_back(
             .map(|release| release.number)
             .max()
             .or(job.baseline.newest);
+        if let Err(error) = attempt.still_ours() {
+            return give_up(attempt, job, &error.message);
+        }
         let (call, expectation) = match prepare(job, destination, newest) {
             Ok(prepared) => prepared,
             Err(reason) => return give_up(attempt, job, &reason),

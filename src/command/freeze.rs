@@ -1,0 +1,80 @@
+//! `shipctl freeze`: holds forward deploys off.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::effect::clock;
+use crate::error::Result;
+use crate::session::Session;
+use crate::state::freeze::Freeze;
+
+/// Hold forward deploys off, until `unfreeze`
+#[derive(Args, Debug)]
+#[command(after_help = "Example: shipctl freeze production --reason \"incident 42\"")]
+pub(crate) struct FreezeArgs {
+    /// The environment, as in `fly.<env>.toml`
+    #[arg(value_name = "ENV", required_unless_present = "app")]
+    environment: Option<String>,
+    /// Why; shown to everybody whose deploy is refused
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// `shipctl/freeze/1`.
+#[derive(Serialize)]
+pub(super) struct FreezeView {
+    pub(super) schema: &'static str,
+    pub(super) environment: String,
+    pub(super) frozen: Option<Words>,
+    /// What was lifted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lifted: Option<Words>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Words {
+    reason: String,
+    by: String,
+    since: String,
+}
+
+impl From<Freeze> for Words {
+    fn from(freeze: Freeze) -> Self {
+        Self {
+            reason: freeze.reason,
+            by: freeze.by,
+            since: freeze.since,
+        }
+    }
+}
+
+pub(crate) async fn run(args: &FreezeArgs, session: &Session) -> Result<u8> {
+    let environment = session.environment(args.environment.as_deref())?;
+    let by = session.actor_here().await;
+    let freeze = Freeze {
+        reason: args.reason.clone(),
+        by,
+        since: clock::now().to_string(),
+    };
+    session.freeze_file(environment)?.set(&freeze)?;
+    let view = FreezeView {
+        schema: "shipctl/freeze/1",
+        environment: environment.name.clone(),
+        frozen: Some(freeze.into()),
+        lifted: None,
+    };
+    if session.printer.json {
+        session.printer.document(&view);
+    } else {
+        session.printer.data(&format!(
+            "{} is frozen: deploys are refused, rollbacks are not\n",
+            environment.name
+        ));
+        if session.is_local(environment) {
+            session.printer.note(
+                "it holds on this machine only; `[state] url` in shipctl.toml names a place that others see",
+            );
+        }
+    }
+    Ok(0)
+}

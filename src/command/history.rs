@@ -1,0 +1,352 @@
+//! `shipctl history`: every attempt, newest first, and one whole.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::command::age;
+use crate::effect::clock;
+use crate::error::{Error, Result};
+use crate::output::human::{short_id, short_image};
+use crate::output::text::{ago, cut, duration};
+use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::project::Environment;
+use crate::session::Session;
+use crate::state::history::{Attempt, Lookup};
+use crate::state::record::{GitFacts, Outcome};
+
+/// The ledger: every attempt, newest first
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:
+  shipctl history production --limit 5
+  shipctl history --since 7d --json | jq '.deployments[].outcome'
+  shipctl history show ae1f2ebb")]
+pub(crate) struct HistoryArgs {
+    #[command(subcommand)]
+    command: Option<HistoryCommand>,
+    /// The environment, as in `fly.<env>.toml`; all of them without it
+    #[arg(value_name = "ENV")]
+    environment: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Not older than this: 90m, 24h, 7d
+    #[arg(long, value_name = "D", value_parser = age)]
+    since: Option<std::time::Duration>,
+}
+
+#[derive(Debug, Subcommand)]
+enum HistoryCommand {
+    /// One attempt whole, with its failure bundle
+    Show {
+        /// The id, its beginning or its end
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+/// `shipctl/history/1`.
+#[derive(Serialize)]
+struct HistoryView {
+    schema: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sandbox: bool,
+    deployments: Vec<DeploymentView>,
+}
+
+#[derive(Serialize)]
+struct DeploymentView {
+    id: String,
+    kind: Option<&'static str>,
+    environment: String,
+    /// `null` while unfinished.
+    outcome: Option<Outcome>,
+    actor: Option<String>,
+    reason: Option<String>,
+    git: Option<GitFacts>,
+    started_at: Option<String>,
+    ended_at: Option<String>,
+    duration_ms: Option<u64>,
+    services: Vec<ServiceView>,
+    /// The document that the attempt printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<Value>,
+    /// Names and texts of the failure bundle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bundle: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Serialize)]
+struct ServiceView {
+    service: String,
+    app: String,
+    release: Option<u64>,
+    image: Option<String>,
+    digest: Option<String>,
+    verdict: Option<String>,
+}
+
+pub(crate) fn run(args: &HistoryArgs, session: &Session) -> Result<u8> {
+    match &args.command {
+        Some(HistoryCommand::Show { id }) => show(id, session),
+        None => list(args, session),
+    }
+}
+
+fn environments<'s>(session: &'s Session, name: Option<&str>) -> Result<Vec<&'s Environment>> {
+    match (name, &session.globals.app) {
+        (None, None) => Ok(session.project.environments.iter().collect()),
+        (name, _) => Ok(vec![session.environment(name)?]),
+    }
+}
+
+fn list(args: &HistoryArgs, session: &Session) -> Result<u8> {
+    let now = clock::now();
+    let oldest = args.since.and_then(|since| now.checked_sub(since).ok());
+    let mut views = Vec::new();
+    for environment in environments(session, args.environment.as_deref())? {
+        let history = session.ledger(environment)?.read()?;
+        for warning in history.warnings() {
+            session.printer.warn(warning);
+        }
+        for attempt in history.attempts().take(args.limit) {
+            let view = view(attempt?, &environment.name);
+            let begun: Option<Timestamp> = view
+                .started_at
+                .as_deref()
+                .or(view.ended_at.as_deref())
+                .and_then(|time| time.parse().ok());
+            if oldest.is_some_and(|oldest| begun.is_some_and(|begun| begun < oldest)) {
+                break;
+            }
+            views.push(view);
+        }
+    }
+    views.sort_by(|one, other| other.started_at.cmp(&one.started_at));
+    views.truncate(args.limit);
+    if session.printer.json {
+        let view = HistoryView {
+            schema: "shipctl/history/1",
+            sandbox: session.printer.sandbox,
+            deployments: views,
+        };
+        session.printer.document(&view);
+        return Ok(0);
+    }
+    if views.is_empty() {
+        session.printer.data("nothing is recorded yet\n");
+    }
+    for view in &views {
+        session.printer.data(&line(view, now));
+    }
+    Ok(0)
+}
+
+fn show(id: &str, session: &Session) -> Result<u8> {
+    for environment in environments(session, None)? {
+        let history = session.ledger(environment)?.read()?;
+        let attempt = match history.find(id)? {
+            Lookup::One(attempt) => *attempt,
+            Lookup::None => continue,
+            Lookup::Several(ids) => {
+                return Err(
+                    Error::usage(format!("`{id}` fits several attempts: {}", ids.join(", ")))
+                        .hint(format!("shipctl history show {}", ids[0])),
+                );
+            }
+        };
+        let report = attempt.end.as_ref().map(|end| end.report.clone());
+        let mut view = view(attempt, &environment.name);
+        let files = session.bundles(environment)?.read(&view.id).unwrap_or_default();
+        let bundle: BTreeMap<String, String> = files
+            .into_iter()
+            .map(|(name, bytes)| (name, String::from_utf8_lossy(&bytes).into_owned()))
+            .collect();
+        if session.printer.json {
+            view.report = report;
+            view.bundle = Some(bundle);
+            let view = HistoryView {
+                schema: "shipctl/history/1",
+                sandbox: session.printer.sandbox,
+                deployments: vec![view],
+            };
+            session.printer.document(&view);
+            return Ok(0);
+        }
+        session.printer.data(&whole(&view, report.as_ref(), &bundle));
+        return Ok(0);
+    }
+    Err(Error::usage(format!("no attempt is called `{id}`")).hint("shipctl history"))
+}
+
+fn view(attempt: Attempt, environment: &str) -> DeploymentView {
+    let Attempt { start, end } = attempt;
+    let mut services: Vec<ServiceView> = Vec::new();
+    for service in start.iter().flat_map(|start| &start.services) {
+        services.push(ServiceView {
+            service: service.service.clone(),
+            app: service.app.clone(),
+            release: None,
+            image: service.image.as_ref().map(|image| image.name.clone()),
+            digest: service
+                .image
+                .as_ref()
+                .and_then(|image| image.digest.as_ref().map(ToString::to_string)),
+            verdict: None,
+        });
+    }
+    for ended in end.iter().flat_map(|end| &end.services) {
+        let view = ServiceView {
+            service: ended.service.clone(),
+            app: ended.app.clone(),
+            release: ended.release.map(|release| release.0),
+            image: ended.image.clone(),
+            digest: ended.digest.as_ref().map(ToString::to_string),
+            verdict: Some(ended.verdict.clone()),
+        };
+        match services.iter_mut().find(|known| known.service == ended.service) {
+            Some(known) => *known = view,
+            None => services.push(view),
+        }
+    }
+    let id = start
+        .as_ref()
+        .map(|start| start.id.clone())
+        .or(end.as_ref().map(|end| end.id.clone()));
+    DeploymentView {
+        id: id.unwrap_or_default(),
+        kind: start.as_ref().map(|start| start.kind.as_str()),
+        environment: environment.to_owned(),
+        outcome: end.as_ref().map(|end| end.outcome),
+        actor: start.as_ref().map(|start| start.actor.clone()),
+        reason: start.as_ref().and_then(|start| start.reason.clone()),
+        git: start.as_ref().map(|start| start.git.clone()),
+        started_at: start.as_ref().map(|start| start.started_at.clone()),
+        ended_at: end.as_ref().map(|end| end.ended_at.clone()),
+        duration_ms: end.as_ref().and_then(|end| end.report["duration_ms"].as_u64()),
+        services,
+        report: None,
+        bundle: None,
+    }
+}
+
+fn outcome(outcome: Option<Outcome>) -> (&'static str, anstyle::Style) {
+    match outcome {
+        None => ("unfinished", WARN),
+        Some(Outcome::Verified) => ("verified", GOOD),
+        Some(word @ (Outcome::Broken | Outcome::Failed)) => (word.as_str(), BAD),
+        Some(word) => (word.as_str(), WARN),
+    }
+}
+
+fn line(view: &DeploymentView, now: Timestamp) -> String {
+    let (word, style) = outcome(view.outcome);
+    let when = view
+        .started_at
+        .as_deref()
+        .or(view.ended_at.as_deref())
+        .map(|time| ago(time, now))
+        .unwrap_or_default();
+    let what: Vec<String> = view
+        .services
+        .iter()
+        .map(|service| {
+            let release = service
+                .release
+                .map(|release| format!("v{release} "))
+                .unwrap_or_default();
+            format!("{release}{}", service.image.as_deref().map_or("", short_image))
+        })
+        .collect();
+    let line = format!(
+        " {:<8} {:<10} {:<12} {} by {}",
+        view.kind.unwrap_or("?"),
+        view.environment,
+        when,
+        what.join(", "),
+        view.actor.as_deref().unwrap_or("?"),
+    );
+    format!(
+        "{} {}{}\n",
+        paint(DIM, short_id(&view.id)),
+        paint(style, &format!("{word:<12}")),
+        cut(&line, 110)
+    )
+}
+
+fn whole(view: &DeploymentView, report: Option<&Value>, bundle: &BTreeMap<String, String>) -> String {
+    let now = clock::now();
+    let (word, style) = outcome(view.outcome);
+    let mut out = format!(
+        "{} {} {}\n",
+        paint(BOLD, &view.environment),
+        view.kind.unwrap_or("?"),
+        paint(style, word)
+    );
+    let mut row = |label: &str, text: &str| {
+        if !text.is_empty() {
+            out.push_str(&format!("  {} {text}\n", paint(DIM, &format!("{label:<9}"))));
+        }
+    };
+    row("id", &view.id);
+    row("by", view.actor.as_deref().unwrap_or(""));
+    row("reason", view.reason.as_deref().unwrap_or(""));
+    if let Some(started) = &view.started_at {
+        row("begun", &format!("{started} ({})", ago(started, now)));
+    }
+    if let Some(git) = &view.git {
+        row(
+            "commit",
+            git.describe.as_deref().or(git.sha.as_deref()).unwrap_or(""),
+        );
+    }
+    for phase in report
+        .iter()
+        .flat_map(|report| report["phases"].as_array().into_iter().flatten())
+    {
+        let took = std::time::Duration::from_millis(phase["duration_ms"].as_u64().unwrap_or_default());
+        let text = format!("{} ({})", duration(took), phase["result"].as_str().unwrap_or(""));
+        row(phase["name"].as_str().unwrap_or(""), &text);
+    }
+    for service in &view.services {
+        let image = service.image.as_deref().map_or("", short_image);
+        let release = service
+            .release
+            .map(|release| format!("v{release} "))
+            .unwrap_or_default();
+        row(
+            "shipped",
+            &format!(
+                "{release}{image} to {}: {}",
+                service.app,
+                service.verdict.as_deref().unwrap_or("no verdict")
+            ),
+        );
+    }
+    for service in report
+        .iter()
+        .flat_map(|report| report["services"].as_array().into_iter().flatten())
+    {
+        for key in ["reasons", "warnings"] {
+            for text in service[key]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+            {
+                row(key.trim_end_matches('s'), text);
+            }
+        }
+    }
+    for (name, text) in bundle.iter().filter(|(_, text)| !text.trim().is_empty()) {
+        out.push_str(&format!("\n{}\n", paint(BOLD, name)));
+        for line in text.lines() {
+            out.push_str(&format!("  {line}\n"));
+        }
+    }
+    out
+}
