@@ -10,7 +10,7 @@ use crate::deployment::course::{self, Options};
 use crate::deployment::event::{Phase, What};
 use crate::deployment::expect::{self, Ground, Naming};
 use crate::deployment::forward::{file_variables, service_start, settle_the_past};
-use crate::deployment::job::{Course, Destination, Job, Stage};
+use crate::deployment::job::{Course, Destination, Job, NoWay, Stage};
 use crate::deployment::prepare::{Facts, Look};
 use crate::deployment::recall;
 use crate::deployment::report::Ending;
@@ -402,7 +402,7 @@ fn way_back(
     recall: Option<&Known>,
     facts: &Facts,
     service: &Service,
-) -> std::result::Result<Destination, String> {
+) -> std::result::Result<Destination, NoWay> {
     let configuration: Option<Configuration> = recall
         .and_then(|recall| recall.configuration.clone())
         .map(|kept| {
@@ -428,8 +428,10 @@ fn way_back(
             version: baseline.version.clone(),
             answered: baseline.answered,
         }),
-        (Some(_), false) => Err("what served before the rollback was failing".to_owned()),
-        (None, _) => Err("what served before the rollback was a mix, or nothing".to_owned()),
+        (Some(_), false) => Err(NoWay::because("what served before the rollback was failing")),
+        (None, _) => Err(NoWay::because(
+            "what served before the rollback was a mix, or nothing",
+        )),
     }
 }
 

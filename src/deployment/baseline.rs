@@ -136,6 +136,11 @@ impl Baseline {
         })
     }
 
+    /// Whether an image is what served.
+    pub(crate) fn is_served_by(&self, image: &Image) -> bool {
+        self.image.as_ref().is_some_and(|own| own.is_same_as(image))
+    }
+
     /// How many instances were awake.
     pub(crate) fn awake(&self) -> usize {
         self.instances

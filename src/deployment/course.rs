@@ -520,8 +520,3 @@ async fn put_right(attempt: &Attempt<'_>, jobs: &mut [Job<'_>], options: Options
     diagnose::finish(attempt, jobs, diagnosis).await;
     Ok(())
 }
-
-/// What became of flyctl, for those that only need to know whether it was well.
-pub(crate) fn ended_well(provider: Option<&ProviderEnd>) -> bool {
-    provider.is_some_and(|provider| provider.code == Some(0))
-}

@@ -9,21 +9,22 @@ use crate::deployment::baseline::Baseline;
 use crate::deployment::course::{self, Options};
 use crate::deployment::event::{Phase, What};
 use crate::deployment::expect::{self, Ground};
-use crate::deployment::job::{Course, Destination, Job, Shipment};
+use crate::deployment::job::{Course, Destination, Job, NoWay, Shipment};
 use crate::deployment::prepare::{Facts, Look};
 use crate::deployment::recall;
 use crate::deployment::report::Ending;
 use crate::deployment::witnesses::FlyWitnesses;
-use crate::deployment::{configuration, finish, plan, rules, shipment, supersede};
+use crate::deployment::{backward, configuration, finish, plan, rules, shipment, supersede};
 use crate::error::{Error, Result};
 use crate::project::{Environment, Service};
 use crate::provider::fly::Flyctl;
 use crate::provider::fly::output::ips::Address;
 use crate::provider::fly::passthrough::{self, Passthrough};
 use crate::release::Image;
+use crate::rollback::{self, ReturnQuestion, ReturnTarget};
 use crate::session::Session;
 use crate::state::history::{History, Known};
-use crate::state::record::{Kind, ServiceStart};
+use crate::state::record::{Configuration, Kind, ServiceStart};
 use crate::verification::expectation::Kind as Verifying;
 
 /// What `shipctl deploy` was asked for.
@@ -302,7 +303,19 @@ fn job<'s>(
             .emitter
             .warn("`release_command` without `release_command_timeout`: flyctl ends it after 5m");
     }
-    let destination = destination(history, service, &mut baseline, recall.as_ref(), &facts);
+    let kept = whole
+        .as_ref()
+        .map(|whole| configuration::for_ledger(whole, &session.redactor));
+    let unnamed = Image {
+        name: String::new(),
+        digest: None,
+    };
+    let shipped = Shipped {
+        environment: &attempt.environment.name,
+        image: image.as_ref().unwrap_or(&unnamed),
+        configuration: kept.as_ref(),
+    };
+    let destination = destination(history, service, &mut baseline, recall.as_ref(), &facts, &shipped);
     let migration_runs = facts
         .machines
         .iter()
@@ -339,6 +352,14 @@ fn job<'s>(
     })
 }
 
+/// What a return has to leave.
+struct Shipped<'a> {
+    environment: &'a str,
+    image: &'a Image,
+    /// As the ledger keeps it.
+    configuration: Option<&'a Configuration>,
+}
+
 /// The target of a return: the baseline if it was one digest and not failing, else the last verified (DESIGN 7).
 fn destination(
     history: &History,
@@ -346,7 +367,8 @@ fn destination(
     baseline: &mut Baseline,
     recall: Option<&Known>,
     facts: &Facts,
-) -> std::result::Result<Destination, String> {
+    shipped: &Shipped<'_>,
+) -> std::result::Result<Destination, NoWay> {
     let newest_serves = baseline.newest.is_some() && baseline.newest == baseline.release;
     let remote = facts
         .remote
@@ -375,26 +397,46 @@ fn destination(
             answered: baseline.answered,
         });
     }
-    if let Some(mut verified) = recall::last_verified(history, &service.app) {
-        if let Some(kept) = &verified.configuration {
-            let sources = [
-                configuration::variables_of(&baseline.instances),
-                file_variables(service),
-            ];
-            verified.configuration = Some(configuration::restore(kept, &sources).configuration);
+    let question = ReturnQuestion {
+        app: &service.app,
+        history,
+        releases: &facts.releases,
+        baseline: &backward::running(baseline),
+        shipped: shipped.image,
+        configuration: shipped.configuration,
+    };
+    let target = rollback::return_target(&question).map_err(|error| NoWay::because(error.message))?;
+    match target {
+        ReturnTarget::Baseline(target) | ReturnTarget::Verified(target)
+            if !baseline.is_served_by(&target.image) =>
+        {
+            let configuration = target.configuration.map(|kept| {
+                let sources = [
+                    configuration::variables_of(&baseline.instances),
+                    file_variables(service),
+                ];
+                configuration::restore(&kept, &sources).configuration
+            });
+            Ok(Destination {
+                image: target.image,
+                release: target.release,
+                configuration,
+                version: target.version,
+                answered: target.entry.is_some_and(|entry| entry.answered),
+            })
         }
-        return Ok(verified);
+        other => Err(NoWay {
+            reason: if baseline.is_empty() {
+                "nothing served before".to_owned()
+            } else if baseline.is_mixed() {
+                "several releases served before, and none is known to be verified".to_owned()
+            } else {
+                let failing = baseline.failing.join(", ");
+                format!("what served before was failing ({failing}), and nothing is known to be verified")
+            },
+            command: other.command(shipped.environment),
+        }),
     }
-    Err(if baseline.is_empty() {
-        "nothing served before".to_owned()
-    } else if baseline.is_mixed() {
-        "several releases served before, and none is known to be verified".to_owned()
-    } else {
-        format!(
-            "what served before was failing ({}), and nothing is known to be verified",
-            baseline.failing.join(", ")
-        )
-    })
 }
 
 pub(crate) fn file_variables(service: &Service) -> std::collections::BTreeMap<String, String> {

@@ -29,7 +29,7 @@ pub(crate) struct Job<'a> {
     pub(crate) shipment: Shipment,
     pub(crate) expectation: Expectation,
     /// Where a return goes; `None` with the reason where it cannot go anywhere.
-    pub(crate) destination: Result<Destination, String>,
+    pub(crate) destination: Result<Destination, NoWay>,
     /// A release command of somebody else still runs.
     pub(crate) migration_runs: bool,
     pub(crate) course: Course,
@@ -66,6 +66,22 @@ pub(crate) struct Destination {
     /// What it answered when it served.
     pub(crate) version: Option<String>,
     pub(crate) answered: bool,
+}
+
+/// Why a return cannot go anywhere, and the command with which a person could all the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NoWay {
+    pub(crate) reason: String,
+    pub(crate) command: Option<String>,
+}
+
+impl NoWay {
+    pub(crate) fn because(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            command: None,
+        }
+    }
 }
 
 /// What became of it, filled as the deployment goes.

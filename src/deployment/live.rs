@@ -10,7 +10,7 @@ use crate::deployment::backward::file_of;
 use crate::deployment::course;
 use crate::deployment::event::Phase;
 use crate::deployment::expect::{self, Ground, Naming};
-use crate::deployment::job::{Course, Job, Shipment, Stage};
+use crate::deployment::job::{Course, Job, NoWay, Shipment, Stage};
 use crate::deployment::prepare::Look;
 use crate::deployment::witnesses::FlyWitnesses;
 use crate::deployment::{configuration, finish, plan, recall};
@@ -229,7 +229,7 @@ async fn job<'s>(
             workspace,
         },
         expectation,
-        destination: Err("nothing was shipped".to_owned()),
+        destination: Err(NoWay::because("nothing was shipped")),
         migration_runs: false,
         course: Course::default(),
         baseline,

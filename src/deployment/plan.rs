@@ -176,7 +176,7 @@ fn service(job: &Job<'_>, no_rollback: bool) -> ServicePlan {
         no_return: if no_rollback {
             Some("`--no-rollback`".to_owned())
         } else {
-            destination.err().cloned()
+            destination.err().map(|none| none.reason.clone())
         },
         instances: job.baseline.instances.len(),
     }

@@ -41,7 +41,10 @@ pub(crate) async fn go_back(
                 .push(conclude::rollback_to(attempt, &destination));
             return give_up(attempt, job, "it stays, as `--no-rollback` asks");
         }
-        Err(reason) => return give_up(attempt, job, &reason),
+        Err(none) => {
+            job.course.hints.extend(none.command);
+            return give_up(attempt, job, &none.reason);
+        }
     };
     let to = named(&destination);
     attempt.emitter.emit(&What::RollbackStarted { to: to.clone() });
