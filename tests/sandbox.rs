@@ -353,3 +353,35 @@ fn an_unreadable_world_is_an_error_and_is_not_overwritten() {
     assert!(shipctl::sandbox_order(&stage.world, json!({"do": "state"}))["error"].is_string());
     assert_eq!(fs::read_to_string(&stage.world).unwrap(), "{\"format\": 1, \"cut");
 }
+
+#[test]
+fn the_journal_tells_command_lines_and_mutating_calls_in_order() {
+    let stage = Stage::new(50);
+    stage.succeeds("status -a shop --json");
+    stage.succeeds("deploy --image registry.fly.io/shop:v2 --yes --detach");
+    let journal = stage.order(json!({"do": "journal"}));
+    let told: Vec<&str> = journal
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["call"].as_str().or(entry["command"][0].as_str()).unwrap())
+        .collect();
+    assert_eq!(told[..2], ["status", "deploy"]);
+    assert!(told.contains(&"graphql mutation createRelease"), "{told:?}");
+    assert!(!told.iter().any(|call| call.contains("GET")), "{told:?}");
+}
+
+#[test]
+fn a_read_only_command_leaves_the_file_alone() {
+    let stage = Stage::new(1);
+    let before = fs::read(&stage.world).unwrap();
+    for line in [
+        "status -a shop --json",
+        "machine list -a shop --json",
+        "releases -a shop --json",
+        "ips list -a shop",
+    ] {
+        stage.succeeds(line);
+    }
+    assert_eq!(fs::read(&stage.world).unwrap(), before);
+}

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `{"do":"seed","app":"shop","images":["registry.fly.io/shop:v1"],"statuses":["complete"],"regions":["fra"],"per_region":2}` | an app with releases and running machines; also `org`, `ids`, `services`, `autostop`, `min_running`, `env`, `secrets`, `volume`, `shared_ip`, `age_seconds`, `fly_toml` (text: machines as that file asks for), `count` (machines per group) |
 //! | `{"do":"create_app","app":"shop","org":"personal"}` | an app that was never deployed |
+//! | `{"do":"forget_app","app":"shop"}` | there is no such app, and opening a sandbox makes none |
 //! | `{"do":"settings","speed":20,"health_seconds":1}` | see `Settings` in `world.rs` |
 //! | `{"do":"fault","kind":"500","count":1,"match":"createRelease","after":0}` | the next matching calls fail: `500`, `503`, `401`, `404`, `409`, `429`, `delay` (with `seconds`), `drop`, `unreachable`; with `for_seconds` all of them for so long from the first one on |
 //! | `{"do":"clear","what":"faults"}` | also `journal`, `rules`, `scheduled` |
@@ -50,6 +51,9 @@ enum Order {
         app: String,
         #[serde(default = "personal")]
         org: String,
+    },
+    ForgetApp {
+        app: String,
     },
     Settings(Map<String, Value>),
     Fault(Fault),
@@ -240,6 +244,10 @@ fn perform(world: &mut World, order: Order, now: Millis) -> Result<Value, String
         Order::CreateApp { app, org } => {
             world.apps.insert(app.clone(), App::new(&app, &org));
         }
+        Order::ForgetApp { app } => {
+            world.apps.remove(&app);
+            world.forgotten.insert(app);
+        }
         Order::Settings(changes) => {
             let mut settings = serde_json::to_value(&world.settings).map_err(|error| error.to_string())?;
             for (key, value) in changes {
@@ -277,7 +285,10 @@ fn perform(world: &mut World, order: Order, now: Millis) -> Result<Value, String
         Order::Token { token, orgs } => {
             world.tokens.insert(token, orgs.into_iter().collect());
         }
-        Order::Login { token } => world.login = token,
+        Order::Login { token } => {
+            world.login = token;
+            world.login_ordered = true;
+        }
         Order::Lease {
             app,
             machine,

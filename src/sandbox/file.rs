@@ -1,10 +1,15 @@
 //! The world file: read, advanced and written under an OS file lock by whoever looks; no process owns it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::world::{Millis, World};
+use serde_json::{Value, json};
+
+use super::world::{Millis, World, stamp};
+
+/// What the file of command lines ends in.
+const COMMANDS: &str = ".commands";
 
 /// Where a world lies.
 #[derive(Clone, Debug)]
@@ -41,18 +46,16 @@ impl WorldFile {
         PathBuf::from(name)
     }
 
-    /// Waits for the lock; it is given back when the file is dropped, also by a process that is killed.
-    fn lock(&self) -> io::Result<File> {
+    /// Opens the file that is locked; the lock goes with it, also from a process that is killed.
+    fn lock_file(&self) -> io::Result<File> {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let lock = OpenOptions::new()
+        OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(self.beside(".lock"))?;
-        lock.lock()?;
-        Ok(lock)
+            .open(self.beside(".lock"))
     }
 
     fn load(&self) -> io::Result<World> {
@@ -77,7 +80,7 @@ impl WorldFile {
 
     /// Looks at the world as it is now; what was due has happened.
     pub(super) fn look<T>(&self, look: impl FnOnce(&World, Millis) -> T) -> io::Result<T> {
-        self.touch(|world, now| (look(world, now), false))
+        self.touch_if(|_| false, |world, now| (look(world, now), false))
     }
 
     /// Changes the world as it is now.
@@ -87,7 +90,27 @@ impl WorldFile {
 
     /// The same, where `act` says whether it changed anything.
     pub(super) fn touch<T>(&self, act: impl FnOnce(&mut World, Millis) -> (T, bool)) -> io::Result<T> {
-        let _lock = self.lock()?;
+        self.touch_if(|_| true, act)
+    }
+
+    /// The same for an act that can only change the world where `writes` says so: else many may look side by side,
+    /// unless something was due.
+    pub(super) fn touch_if<T>(
+        &self,
+        writes: impl FnOnce(&World) -> bool,
+        act: impl FnOnce(&mut World, Millis) -> (T, bool),
+    ) -> io::Result<T> {
+        let lock = self.lock_file()?;
+        lock.lock_shared()?;
+        let mut world = self.load()?;
+        if !writes(&world) {
+            let now = now();
+            if !world.is_due(now) {
+                return Ok(act(&mut world, now).0);
+            }
+        }
+        lock.unlock()?;
+        lock.lock()?;
         let mut world = self.load()?;
         let now = now();
         let advanced = world.advance(now);
@@ -98,7 +121,37 @@ impl WorldFile {
         Ok(found)
     }
 
-    pub(super) fn exists(&self) -> bool {
-        self.path.exists()
+    /// Notes a command line, beside the world: reading is no reason to write it.
+    pub(super) fn note_command(&self, args: &[String]) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&json!({"at": stamp(now()), "command": args}))?;
+        line.push(b'\n');
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.beside(COMMANDS))?
+            .write_all(&line)
+    }
+
+    /// The command lines noted so far, oldest first.
+    pub(super) fn commands(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.beside(COMMANDS)).unwrap_or_default();
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// Begins the notes anew; where there are none, that is done already.
+    pub(super) fn forget_commands(&self) {
+        let _ = fs::remove_file(self.beside(COMMANDS));
+    }
+
+    /// Every file that a world consists of.
+    pub(super) fn parts(&self) -> [PathBuf; 4] {
+        [
+            self.path.clone(),
+            self.beside(".new"),
+            self.beside(".lock"),
+            self.beside(COMMANDS),
+        ]
     }
 }

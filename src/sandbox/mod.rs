@@ -36,6 +36,8 @@ pub(crate) use serve::Served;
 pub(crate) const WORLD_VARIABLE: &str = "SHIPCTL_SANDBOX_WORLD";
 /// The name that makes this binary the stand-in, with [`WORLD_VARIABLE`].
 pub(crate) const STAND_IN_NAME: &str = "flyctl";
+/// The world's name in its folder.
+const WORLD: &str = "world.json";
 /// World seconds until autostop puts an idle machine to sleep, where a person explores.
 const IDLE_SECONDS: f64 = 300.0;
 
@@ -84,22 +86,23 @@ impl Sandbox {
     /// Opens the world in a folder, or makes one; each app that it lacks begins with two complete releases that only
     /// flyctl knows, running the second.
     pub(crate) fn open(dir: &Path, apps: &[Beginning]) -> io::Result<Self> {
-        let world = WorldFile::new(dir.join("world.json"));
-        let fresh = !world.exists();
-        world.touch(|found, now| {
-            if fresh {
-                found.any_token = true;
-                found.login = Some("fo1_all".to_owned());
-                found.settings.idle_seconds = IDLE_SECONDS;
+        let world = WorldFile::new(dir.join(WORLD));
+        let lacks = |found: &world::World, app: &String| {
+            !found.apps.contains_key(app) && !found.forgotten.contains(app)
+        };
+        let writes = |found: &world::World| !found.opened || apps.iter().any(|one| lacks(found, &one.app));
+        world.touch_if(writes, |found, now| {
+            let mut changed = !found.opened;
+            if !found.opened {
+                found.open(IDLE_SECONDS);
             }
-            let mut changed = fresh;
             for Beginning {
                 app,
                 fly_toml,
                 regions,
             } in apps
             {
-                if found.apps.contains_key(app) {
+                if !lacks(found, app) {
                     continue;
                 }
                 changed = true;
@@ -139,8 +142,8 @@ impl Sandbox {
 
     /// Removes a world with all that lies beside it; the next one begins anew.
     pub(crate) fn reset(dir: &Path) -> io::Result<()> {
-        for name in ["world.json", "world.json.new", "world.json.lock"] {
-            match fs::remove_file(dir.join(name)) {
+        for part in WorldFile::new(dir.join(WORLD)).parts() {
+            match fs::remove_file(part) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -162,11 +165,24 @@ fn without_public_port(world: &mut world::World, app: &str) {
 /// answers `{"error": …}`.
 pub(crate) fn order(world: &Path, order: Value) -> Value {
     let file = WorldFile::new(world);
-    let reads = matches!(order["do"].as_str(), Some("state" | "journal"))
-        && order["after_seconds"].is_null()
-        && order["on_call"].is_null();
-    let obeyed = file.touch(|world, now| (control::obey(world, order, now), !reads));
+    let at_once = order["after_seconds"].is_null() && order["on_call"].is_null();
+    let asked = order["do"].as_str().filter(|_| at_once).map(str::to_owned);
+    let reads = matches!(asked.as_deref(), Some("state" | "journal"));
+    if asked.as_deref() == Some("clear") && order["what"] == "journal" {
+        file.forget_commands();
+    }
+    let obeyed = file.touch_if(
+        |_| !reads,
+        |world, now| (control::obey(world, order, now), !reads),
+    );
     match obeyed {
+        Ok(Ok(Value::Array(calls))) if asked.as_deref() == Some("journal") => {
+            let mut all = file.commands();
+            all.extend(calls);
+            // Both lists are in order, and so stays what happened at the same time.
+            all.sort_by(|one, two| one["at"].as_str().cmp(&two["at"].as_str()));
+            all.into()
+        }
         Ok(Ok(answer)) => answer,
         Ok(Err(why)) => json!({"error": why}),
         Err(error) => json!({"error": error.to_string()}),

@@ -50,6 +50,11 @@ impl World {
         changed
     }
 
+    /// Whether anything is due.
+    pub(super) fn is_due(&self, now: Millis) -> bool {
+        self.next_due(now).is_some()
+    }
+
     fn next_due(&self, now: Millis) -> Option<(Millis, Due)> {
         let orders = self.scheduled.iter().enumerate().filter_map(|(index, waiting)| {
             let at = waiting.at?;

@@ -272,6 +272,8 @@ pub(super) struct World {
     pub(super) any_token: bool,
     /// The token of flyctl's own login, where no variable names one.
     pub(super) login: Option<String>,
+    /// An order named it, or took it away.
+    pub(super) login_ordered: bool,
     pub(super) apps: BTreeMap<String, App>,
     /// The registry, by `repository:tag` reference.
     pub(super) images: BTreeMap<String, Registered>,
@@ -281,7 +283,11 @@ pub(super) struct World {
     pub(super) machine_ids: VecDeque<String>,
     /// False: nothing accepts connections for the apps.
     pub(super) route: bool,
-    /// The stand-in's command lines and mutating calls.
+    /// Apps that shall not exist, though an environment names them.
+    pub(super) forgotten: BTreeSet<String>,
+    /// A project's sandbox lies here, with a login and for any token.
+    pub(super) opened: bool,
+    /// The mutating calls of the stand-in.
     pub(super) journal: VecDeque<Value>,
 }
 
@@ -301,12 +307,15 @@ impl Default for World {
             tokens: BTreeMap::new(),
             any_token: false,
             login: None,
+            login_ordered: false,
             apps: BTreeMap::new(),
             images: BTreeMap::new(),
             faults: Vec::new(),
             scheduled: Vec::new(),
             machine_ids: VecDeque::new(),
             route: true,
+            forgotten: BTreeSet::new(),
+            opened: false,
             journal: VecDeque::new(),
         };
         for (slug, name) in [
@@ -337,6 +346,19 @@ impl World {
             Ok(world)
         } else {
             Err(format!("format {} is not {FORMAT}", world.format))
+        }
+    }
+
+    /// Makes it the world of a project's sandbox: any token opens it, and flyctl is logged in, unless an order said
+    /// otherwise before.
+    pub(super) fn open(&mut self, idle_seconds: f64) {
+        self.opened = true;
+        self.any_token = true;
+        if !self.login_ordered {
+            self.login = Some("fo1_all".to_owned());
+        }
+        if (self.settings.idle_seconds - Settings::default().idle_seconds).abs() < f64::EPSILON {
+            self.settings.idle_seconds = idle_seconds;
         }
     }
 
@@ -496,7 +518,7 @@ pub(super) fn short_stamp(at: Millis) -> String {
 
 /// An entry of the journal for something that a stand-in did.
 pub(super) fn entry(now: Millis, what: &str, detail: &str) -> Value {
-    json!({"at": short_stamp(now), what: detail})
+    json!({"at": stamp(now), what: detail})
 }
 
 #[cfg(test)]

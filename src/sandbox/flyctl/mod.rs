@@ -49,8 +49,7 @@ pub(super) fn run(world: WorldFile, args: &[String], variables: BTreeMap<String,
 }
 
 fn say(stream: &mut dyn Write, line: &str) {
-    let _ = stream.write_all(line.as_bytes());
-    let _ = stream.write_all(b"\n");
+    let _ = stream.write_all(format!("{line}\n").as_bytes());
     let _ = stream.flush();
 }
 

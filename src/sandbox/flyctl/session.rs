@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use super::super::control;
 use super::super::file::{self, WorldFile};
 use super::super::platform::Refusal;
-use super::super::world::{Millis, World, short_stamp};
+use super::super::world::{Millis, World, stamp};
 use super::arguments::Arguments;
 use super::failure::{CallError, Cause, Client, Failure};
 
@@ -159,10 +159,8 @@ impl Session {
         arguments: Arguments,
         command_line: &[String],
     ) -> Result<Self, Failure> {
-        let (login, speed) = world.change(|world, now| {
-            world.note(json!({"at": short_stamp(now), "command": command_line}));
-            (world.login.clone(), world.settings.speed)
-        })?;
+        world.note_command(command_line)?;
+        let (login, speed) = world.look(|world, _| (world.login.clone(), world.settings.speed))?;
         let token = token(&arguments, &variables, login);
         Ok(Self {
             world,
@@ -280,7 +278,11 @@ impl Session {
             if let Some(why) = self.canceled() {
                 return Err(error(Cause::Canceled(why), 0));
             }
-            let tried = self.world.touch(|world, now| {
+            let writes = |world: &World| {
+                let awaited = world.scheduled.iter().any(|waiting| waiting.call.is_some());
+                call.mutates() || awaited || !world.faults.is_empty()
+            };
+            let tried = self.world.touch_if(writes, |world, now| {
                 self.speed.set(world.settings.speed);
                 attempt(world, now, &call, &self.token, &mut act)
             });
@@ -342,8 +344,8 @@ impl Session {
 
 /// A reader that is gone is no reason to fail: the platform has moved all the same.
 fn write(stream: &mut dyn Write, line: &str) {
-    let _ = stream.write_all(line.as_bytes());
-    let _ = stream.write_all(b"\n");
+    // One write: whoever is killed leaves whole lines.
+    let _ = stream.write_all(format!("{line}\n").as_bytes());
     let _ = stream.flush();
 }
 
@@ -387,7 +389,7 @@ fn attempt<T, F: FnOnce(&mut World, Millis) -> Result<T, Refusal>>(
     };
     let result = act(world, now);
     if call.mutates() {
-        world.note(json!({"at": short_stamp(now), "call": label}));
+        world.note(json!({"at": stamp(now), "call": label}));
     }
     let followed = control::after_call(world, &label, now);
     let found = match result {
