@@ -243,6 +243,30 @@ mod tests {
     }
 
     #[test]
+    fn what_was_ordered_before_the_first_opening_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let world = folder.path().join("world.json");
+        order(&world, json!({"do": "login", "token": null}));
+        order(&world, json!({"do": "settings", "idle_seconds": 9}));
+        order(&world, json!({"do": "forget_app", "app": "shop"}));
+        let apps = ["shop", "other"].map(|app| Beginning {
+            app: app.to_owned(),
+            fly_toml: format!("app = \"{app}\""),
+            regions: Vec::new(),
+        });
+        Sandbox::open(folder.path(), &apps).unwrap();
+        let state = order(&world, json!({"do": "state"}));
+        assert!(state["apps"]["shop"].is_null());
+        assert_eq!(state["apps"]["other"]["addresses"], json!([]));
+        assert_eq!(state["settings"]["idle_seconds"], 9.0);
+        assert!(
+            !std::fs::read_to_string(&world)
+                .unwrap()
+                .contains("\"login\":\"fo1_all\"")
+        );
+    }
+
+    #[test]
     fn a_refused_order_says_why() {
         let folder = tempfile::tempdir().unwrap();
         let answer = order(

@@ -19,7 +19,8 @@ pub(super) struct Seed {
     /// One per image; `complete` where absent.
     #[serde(default)]
     pub(super) statuses: Vec<String>,
-    #[serde(default = "fra")]
+    /// The primary region of the file, else `fra`, where none is named.
+    #[serde(default)]
     pub(super) regions: Vec<String>,
     #[serde(default = "one")]
     pub(super) per_region: usize,
@@ -51,9 +52,6 @@ pub(super) struct Seed {
 fn personal() -> String {
     "personal".to_owned()
 }
-fn fra() -> Vec<String> {
-    vec!["fra".to_owned()]
-}
 fn one() -> usize {
     1
 }
@@ -72,8 +70,9 @@ pub(super) fn seed(world: &mut World, seed: &Seed, now: Millis) -> Result<(), St
         None => None,
     };
     let regions = match &config {
-        Some(config) if seed.regions == fra() => vec![config.primary_region().to_owned()],
-        _ => seed.regions.clone(),
+        _ if !seed.regions.is_empty() => seed.regions.clone(),
+        Some(config) => vec![config.primary_region().to_owned()],
+        None => vec!["fra".to_owned()],
     };
     let mut images = seed.images.clone();
     if images.is_empty() {

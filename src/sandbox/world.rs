@@ -285,7 +285,9 @@ pub(super) struct World {
     pub(super) route: bool,
     /// Apps that shall not exist, though an environment names them.
     pub(super) forgotten: BTreeSet<String>,
-    /// A project's sandbox lies here, with a login and for any token.
+    /// Orders made it, for a test that names its tokens.
+    pub(super) ordered: bool,
+    /// A project's sandbox lies here.
     pub(super) opened: bool,
     /// The mutating calls of the stand-in.
     pub(super) journal: VecDeque<Value>,
@@ -315,6 +317,7 @@ impl Default for World {
             machine_ids: VecDeque::new(),
             route: true,
             forgotten: BTreeSet::new(),
+            ordered: false,
             opened: false,
             journal: VecDeque::new(),
         };
@@ -349,11 +352,11 @@ impl World {
         }
     }
 
-    /// Makes it the world of a project's sandbox: any token opens it, and flyctl is logged in, unless an order said
-    /// otherwise before.
+    /// Makes it the world of a project's sandbox: flyctl is logged in, unless an order said otherwise before, and any
+    /// token opens it, unless orders made it.
     pub(super) fn open(&mut self, idle_seconds: f64) {
         self.opened = true;
-        self.any_token = true;
+        self.any_token = !self.ordered;
         if !self.login_ordered {
             self.login = Some("fo1_all".to_owned());
         }
