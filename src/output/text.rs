@@ -32,22 +32,25 @@ pub(crate) fn labelled(label: &str, label_width: usize, text: &str, width: usize
 
 /// Breaks at blanks; a word that is too long stays whole, so that a command can be pasted.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut used = 0_usize;
-    for word in text.split(' ') {
+    let words = text.trim_start();
+    let mut lines = vec![text[..text.len() - words.len()].to_owned()];
+    let mut used = lines[0].chars().count();
+    let mut first = true;
+    for word in words.split(' ') {
         let length = word.chars().count();
         let line = lines.last_mut().expect("there is always a line");
-        if used > 0 && used.saturating_add(1 + length) > width {
+        if first {
+            line.push_str(word);
+            used += length;
+        } else if used.saturating_add(1 + length) > width {
             lines.push(word.to_owned());
             used = length;
         } else {
-            if used > 0 || !line.is_empty() {
-                line.push(' ');
-                used += 1;
-            }
+            line.push(' ');
             line.push_str(word);
-            used += length;
+            used += 1 + length;
         }
+        first = false;
     }
     lines
 }
