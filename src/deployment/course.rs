@@ -155,6 +155,7 @@ async fn ship_level(
                             stages,
                             flyctl: &witnesses.flyctl,
                             deadline: attempt.deadline,
+                            timeout: expectation.timeout,
                             readdress: readdress.then(|| witnesses.clone()),
                             on_start: &mark,
                             beat: &beat,

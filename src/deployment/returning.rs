@@ -255,6 +255,7 @@ async fn once(
     interrupts: &mut Interrupts,
 ) -> Result<(ProviderEnd, Judgement), Interrupted> {
     let listener = on_change(attempt, &job.service.name, false);
+    let timeout = expectation.timeout;
     let mut watch = Watch::new(&job.witnesses, expectation, deadline, listener);
     let stages = Stages::within(&attempt.emitter);
     let mark = |group, start| attempt.record_mark("return", &job.service.name, group, start, true);
@@ -265,6 +266,7 @@ async fn once(
         stages: &stages,
         flyctl: &job.flyctl,
         deadline,
+        timeout,
         readdress: None,
         on_start: &mark,
         beat: &beat,

@@ -78,6 +78,8 @@ pub(crate) struct Conditions<'a> {
     pub(crate) stages: &'a Stages,
     pub(crate) flyctl: &'a Flyctl,
     pub(crate) deadline: Instant,
+    /// What flyctl was told to wait for one machine.
+    pub(crate) timeout: Duration,
     /// The addresses are read again once flyctl has ended.
     pub(crate) readdress: Option<FlyWitnesses>,
     /// Called once with the process group and its start time.
@@ -114,6 +116,7 @@ pub(crate) async fn ship(
     };
     (conditions.on_start)(child.pgid, child.start_time);
 
+    let begun = Instant::now();
     let waiting = watching.waiting();
     let mut ended: Option<Ended> = None;
     let mut by = EndedBy::Itself;
@@ -147,10 +150,8 @@ pub(crate) async fn ship(
                 tell_end(&shipping, conditions.readdress.clone());
             }
             reached = &mut verdict, if judgement.is_none() => {
-                // flyctl misses the same deadline by itself, and then gives its leases back; it is ended early
-                // only where that saves more than those leases cost.
                 if reached.early {
-                    patience = patience.min(Instant::now() + LEASE);
+                    patience = patience.min(Instant::now() + worth_waiting(conditions.timeout, begun.elapsed()));
                 }
                 judgement = Some(reached);
             }
@@ -177,6 +178,17 @@ pub(crate) async fn ship(
     Shipped::Judged {
         provider,
         judgement: judgement.unwrap_or_else(Judgement::nothing),
+    }
+}
+
+/// How much longer flyctl is left alone once the verdict is there. It gives up on a machine by itself after the same
+/// `timeout`, and then gives its leases back; ending it before costs the time that they live on.
+fn worth_waiting(timeout: Duration, elapsed: Duration) -> Duration {
+    let left = timeout.saturating_sub(elapsed);
+    if left > LEASE {
+        Duration::ZERO
+    } else {
+        left + GRACE
     }
 }
 
@@ -311,4 +323,21 @@ fn words(progress: &Progress) -> Option<String> {
             return None;
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::worth_waiting;
+
+    #[test]
+    fn flyctl_is_ended_early_where_that_saves_more_than_its_leases_cost() {
+        for (timeout, elapsed, left_alone) in
+            [(300, 5, 0), (20, 2, 0), (15, 3, 17), (15, 16, 5), (300, 301, 5)]
+        {
+            let time = worth_waiting(Duration::from_secs(timeout), Duration::from_secs(elapsed));
+            assert_eq!(time.as_secs(), left_alone, "{timeout} {elapsed}");
+        }
+    }
 }
