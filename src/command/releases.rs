@@ -93,6 +93,7 @@ async fn service_view(
         flyctl: &flyctl,
         http: &session.http,
         health: &health,
+        variables: &environment.variables,
         remote: false,
         ask: false,
     };
@@ -101,7 +102,7 @@ async fn service_view(
         .await
         .map_err(|failure| session.provider_error(environment, &failure))?;
     let history = session.ledger(environment)?.read()?;
-    let (baseline, _) = recall::baseline(&history, service, &facts);
+    let (baseline, _) = recall::baseline(&history, environment, service, &facts);
     let running = backward::running(&baseline);
     let question = Question {
         app: &service.app,

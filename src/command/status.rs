@@ -244,6 +244,7 @@ async fn facts(session: &Session, environment: &Environment, service: &Service) 
         flyctl: &flyctl,
         http: &session.http,
         health: &health,
+        variables: &environment.variables,
         remote: false,
         ask: false,
     };

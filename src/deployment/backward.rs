@@ -11,7 +11,7 @@ use crate::deployment::event::{Phase, What};
 use crate::deployment::expect::{self, Ground, Naming};
 use crate::deployment::forward::{file_variables, service_start, settle_the_past};
 use crate::deployment::job::{Course, Destination, Job, NoWay, Stage};
-use crate::deployment::prepare::{Facts, Look};
+use crate::deployment::prepare::{Facts, Look, settings};
 use crate::deployment::recall;
 use crate::deployment::report::Ending;
 use crate::deployment::witnesses::FlyWitnesses;
@@ -202,6 +202,7 @@ async fn prepare<'s>(
             flyctl: &flyctl,
             http: &session.http,
             health: &health,
+            variables: &attempt.environment.variables,
             remote: true,
             ask: true,
         };
@@ -230,7 +231,8 @@ fn job<'s>(
 ) -> Result<(Job<'s>, Pick)> {
     let session = attempt.session;
     let health = session.health(service);
-    let (baseline, recall) = recall::baseline(history, service, &facts);
+    let verify = settings(service, &attempt.environment.variables, facts.remote.as_ref());
+    let (baseline, recall) = recall::baseline(history, attempt.environment, service, &facts);
     let pick = pick(attempt, request, service, &baseline, &facts, history, gone)?;
     for warning in &pick.warnings {
         attempt.emitter.warn(warning.clone());
@@ -257,7 +259,7 @@ fn job<'s>(
         kind: Verifying::Rollback,
         app: &service.app,
         environment: attempt.environment,
-        verify: &service.verify,
+        verify: &verify,
         file: &shipment.file,
         baseline: &baseline,
         address,
@@ -286,7 +288,7 @@ fn job<'s>(
             flyctl: flyctl.clone(),
             http: session.http.clone(),
             health,
-            verify: service.verify.clone(),
+            verify,
         },
         releases: facts.releases,
         addresses: facts.addresses,

@@ -221,6 +221,7 @@ async fn look(
         flyctl,
         http: &session.http,
         health: &health,
+        variables: &environment.variables,
         remote: !recall::knows_app(history, &service.app),
         ask: true,
     };
@@ -255,7 +256,7 @@ fn job<'s>(
         .file
         .as_ref()
         .ok_or_else(|| Error::config(format!("the file of service `{}` cannot be read", service.name)))?;
-    let (mut baseline, recall) = recall::baseline(history, service, &facts);
+    let (mut baseline, recall) = recall::baseline(history, attempt.environment, service, &facts);
     let whole = configuration::whole(service, &passed.forming);
     let (workspace, config_path) = whole
         .as_ref()

@@ -11,7 +11,7 @@ use crate::deployment::course;
 use crate::deployment::event::Phase;
 use crate::deployment::expect::{self, Ground, Naming};
 use crate::deployment::job::{Course, Job, NoWay, Shipment, Stage};
-use crate::deployment::prepare::Look;
+use crate::deployment::prepare::{Look, settings};
 use crate::deployment::witnesses::FlyWitnesses;
 use crate::deployment::{configuration, finish, plan, recall};
 use crate::error::{Error, Result};
@@ -155,6 +155,7 @@ async fn job<'s>(
         flyctl,
         http: &session.http,
         health: &health,
+        variables: &attempt.environment.variables,
         remote: true,
         ask: false,
     };
@@ -162,10 +163,10 @@ async fn job<'s>(
         .take()
         .await
         .map_err(|failure| session.unseen_error(attempt.environment, &failure))?;
-    let (baseline, recall) = recall::baseline(history, service, &facts);
+    let (baseline, recall) = recall::baseline(history, attempt.environment, service, &facts);
     let file = file_of(service, &facts);
     let address = health.forced || facts.addresses.iter().any(Address::is_public);
-    let mut verify = service.verify.clone();
+    let mut verify = settings(service, &attempt.environment.variables, facts.remote.as_ref());
     if let Some(timeout) = request.timeout {
         verify.timeout = timeout;
     }

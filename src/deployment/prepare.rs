@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::effect::http::{Answer, Http};
 use crate::instance::{Instance, InstanceState};
-use crate::project::Service;
 use crate::project::fly_toml::FlyToml;
+use crate::project::{Environment, Service, Variables, VerifySettings};
 use crate::provider::fly::Flyctl;
 use crate::provider::fly::call::CallFailure;
 use crate::provider::fly::output::ips::Address;
@@ -40,6 +40,8 @@ pub(crate) struct Look<'a> {
     pub(crate) flyctl: &'a Flyctl,
     pub(crate) http: &'a Http,
     pub(crate) health: &'a HealthUrl,
+    /// Of the environment.
+    pub(crate) variables: &'a Variables,
     /// Whether flyctl's own configuration of the app is needed.
     pub(crate) remote: bool,
     /// Whether instances are asked for their health.
@@ -103,16 +105,30 @@ impl Look<'_> {
             return BTreeMap::new();
         }
         let groups = public_groups(file, self.health.forced);
+        let verify = &settings(self.service, self.variables, facts.remote.as_ref());
         let asked = facts
             .machines
             .iter()
             .filter(|machine| machine.counts(&groups) && machine.state == InstanceState::Started);
         let calls = asked.map(|machine| async {
-            let request = probe::request(&self.health.base, &self.service.verify, Some(&machine.id));
+            let request = probe::request(&self.health.base, verify, Some(&machine.id));
             (machine.id.clone(), self.http.send(&request).await)
         });
         join_all(calls).await.into_iter().collect()
     }
+}
+
+/// How the app is asked: by its file; without a checkout by the checks of the configuration that flyctl has.
+pub(crate) fn settings(service: &Service, variables: &Variables, remote: Option<&Value>) -> VerifySettings {
+    let remote = remote.filter(|_| service.file.is_none()).map(FlyToml::from_json);
+    let Some(toml) = remote else {
+        return service.verify.clone();
+    };
+    let bare = Environment::bare(&service.name, &service.app, Some(toml), variables);
+    bare.services
+        .into_iter()
+        .next()
+        .map_or_else(|| service.verify.clone(), |bare| bare.verify)
 }
 
 /// Whether any group of the file has a public handler.

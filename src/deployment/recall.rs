@@ -8,11 +8,11 @@ use serde_json::Value;
 use crate::deployment::baseline::Baseline;
 use crate::deployment::expect::{self, Naming, names_of};
 use crate::deployment::job::Destination;
-use crate::deployment::prepare::Facts;
+use crate::deployment::prepare::{Facts, settings};
 use crate::effect::clock;
 use crate::instance::Instance;
-use crate::project::Service;
 use crate::project::fly_toml::FlyToml;
+use crate::project::{Environment, Service};
 use crate::release::Image;
 use crate::state::history::{History, Known, Unfinished};
 use crate::state::record::{GitFacts, Outcome};
@@ -38,7 +38,12 @@ pub(crate) fn of_instance(history: &History, app: &str, instances: &[Instance]) 
 }
 
 /// What serves, and what the ledger holds of it.
-pub(crate) fn baseline(history: &History, service: &Service, facts: &Facts) -> (Baseline, Option<Known>) {
+pub(crate) fn baseline(
+    history: &History,
+    environment: &Environment,
+    service: &Service,
+    facts: &Facts,
+) -> (Baseline, Option<Known>) {
     let remote = facts.remote.as_ref().map(FlyToml::from_json);
     let mut today = service
         .file
@@ -48,7 +53,8 @@ pub(crate) fn baseline(history: &History, service: &Service, facts: &Facts) -> (
     if service.file.is_none() {
         today.extend(remote.iter().flat_map(FlyToml::groups));
     }
-    let first = Baseline::of(facts, &today, Vec::new(), &service.verify);
+    let verify = settings(service, &environment.variables, facts.remote.as_ref());
+    let first = Baseline::of(facts, &today, Vec::new(), &verify);
     let known = of_instance(history, &service.app, &first.instances);
     let recorded = known.as_ref().and_then(|known| known.configuration.as_ref());
     let groups = match (recorded, &remote) {
@@ -57,7 +63,7 @@ pub(crate) fn baseline(history: &History, service: &Service, facts: &Facts) -> (
         // Nobody says which groups served, but the machines: those that run are theirs.
         (None, None) => today.clone(),
     };
-    (Baseline::of(facts, &today, groups, &service.verify), known)
+    (Baseline::of(facts, &today, groups, &verify), known)
 }
 
 /// The digest of a tag that shipctl made: no two of its builds share one.
