@@ -171,12 +171,13 @@ impl Session {
             Some(name) => self.project.environment(name).ok_or_else(|| {
                 unknown_environment(name, all.iter().map(|environment| environment.name.as_str()))
             }),
-            None => match all.as_slice() {
+            None if self.globals.app.is_some() => match all.as_slice() {
                 [only] => Ok(only),
-                _ => {
-                    Err(Error::usage("no environment is named").hint(format!("name one of: {}", names(all))))
-                }
+                _ => Err(Error::usage("no environment is named")),
             },
+            None => Err(Error::usage("no environment is named")
+                .hint(format!("name one of: {}", names(all)))
+                .hint("or the app, where there is no checkout: `-a APP`")),
         }
     }
 

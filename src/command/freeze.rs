@@ -13,7 +13,7 @@ use crate::state::freeze::Freeze;
 #[command(after_help = "Example: shipctl freeze production --reason \"incident 42\"")]
 pub(crate) struct FreezeArgs {
     /// The environment, as in `fly.<env>.toml`
-    #[arg(value_name = "ENV", required_unless_present = "app")]
+    #[arg(value_name = "ENV")]
     environment: Option<String>,
     /// Why; shown to everybody whose deploy is refused
     #[arg(long, value_name = "TEXT")]

@@ -45,7 +45,7 @@ enum LockCommand {
 #[derive(Args, Debug)]
 struct Place {
     /// The environment, as in `fly.<env>.toml`
-    #[arg(value_name = "ENV", required_unless_present = "app")]
+    #[arg(value_name = "ENV")]
     environment: Option<String>,
 }
 

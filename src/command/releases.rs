@@ -23,7 +23,7 @@ use crate::session::Session;
   shipctl releases production --json | jq '.services[].releases[] | select(.rollback_target)'")]
 pub(crate) struct ReleasesArgs {
     /// The environment, as in `fly.<env>.toml`
-    #[arg(value_name = "ENV", required_unless_present = "app")]
+    #[arg(value_name = "ENV")]
     environment: Option<String>,
 }
 

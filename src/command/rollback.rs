@@ -21,7 +21,7 @@ use crate::session::Session;
   shipctl rollback -a my-app --yes")]
 pub(crate) struct RollbackArgs {
     /// The environment, as in `fly.<env>.toml`
-    #[arg(value_name = "ENV", required_unless_present = "app")]
+    #[arg(value_name = "ENV")]
     environment: Option<String>,
     /// A release (41, v41), an image or a version; `release:`, `image:` or `version:` where that is ambiguous
     #[arg(long, value_name = "TARGET")]

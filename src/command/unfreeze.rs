@@ -13,7 +13,7 @@ use crate::session::Session;
 #[command(after_help = "Example: shipctl unfreeze production")]
 pub(crate) struct UnfreezeArgs {
     /// The environment, as in `fly.<env>.toml`
-    #[arg(value_name = "ENV", required_unless_present = "app")]
+    #[arg(value_name = "ENV")]
     environment: Option<String>,
 }
 

@@ -21,7 +21,7 @@ use crate::session::Session;
   shipctl verify -a my-app --json | jq .exit_code")]
 pub(crate) struct VerifyArgs {
     /// The environment, as in `fly.<env>.toml`
-    #[arg(value_name = "ENV", required_unless_present = "app")]
+    #[arg(value_name = "ENV")]
     environment: Option<String>,
     /// The release that must serve: 41 or v41
     #[arg(long, value_name = "N", value_parser = release)]
