@@ -33,7 +33,7 @@ impl Candidate {
                 Self::complete(history, app, image, statement.release, true, Some(entry)).map(Some)
             }
             Origin::Returned => {
-                let ended = history.attempt(history.row(statement.at))?.end;
+                let ended = history.attempt(statement.at)?.end;
                 let serving = ended
                     .into_iter()
                     .flat_map(|end| end.services)
@@ -55,7 +55,7 @@ impl Candidate {
         let Some(image) = entry.image.clone() else {
             return Ok(None);
         };
-        let release = history.row(at).release;
+        let release = history.row(at).release.get();
         Self::complete(history, app, image, release, verified, Some(entry)).map(Some)
     }
 

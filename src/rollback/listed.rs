@@ -1,6 +1,5 @@
 //! The provider's list, read with the ledger beside it: which of its releases may be gone back to.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use crate::error::Result;
@@ -17,8 +16,10 @@ struct Line<'a> {
     release: &'a Release,
     /// By name; by digest too where the ledger holds the number.
     image: ImageKey,
-    /// The entry with its number; else the newest of its image, which may have another number.
+    /// The entry with its number; else the newest of its image that stayed, which may have another number.
     place: Option<usize>,
+    /// What the ledger judges it by: that entry, else the newest of its image.
+    judged: Option<usize>,
     /// Some record names its number.
     is_named: bool,
 }
@@ -27,17 +28,15 @@ struct Line<'a> {
 pub(crate) struct Listed<'a> {
     history: &'a History,
     app: &'a str,
-    standing: &'a Standing,
+    standing: &'a Standing<'a>,
     lines: Vec<Line<'a>>,
-    /// Which lines the ledger vouches for; looked up when it is first asked.
-    vouched: OnceCell<Vec<bool>>,
 }
 
 impl<'a> Listed<'a> {
     pub(crate) fn new(
         history: &'a History,
         app: &'a str,
-        standing: &'a Standing,
+        standing: &'a Standing<'a>,
         releases: &'a [Release],
     ) -> Self {
         let mut releases: Vec<&Release> = releases.iter().collect();
@@ -50,7 +49,6 @@ impl<'a> Listed<'a> {
             app,
             standing,
             lines,
-            vouched: OnceCell::new(),
         }
     }
 
@@ -130,10 +128,7 @@ impl<'a> Listed<'a> {
                 break;
             }
             let is_new = !seen.iter().any(|image| image.is_same_as(line.image));
-            if is_new
-                && !self.standing.refutes(self.identity(line))
-                && (self.vouches_for(at) || self.is_complete(line))
-            {
+            if is_new && !self.refutes(line) && (self.is_complete(line) || self.vouches_for(line)) {
                 seen.push(line.image);
                 found.push(self.candidate(at)?);
             }
@@ -148,37 +143,29 @@ impl<'a> Listed<'a> {
             self.history,
             self.app,
             line.release,
-            self.vouches_for(at),
+            self.vouches_for(line),
             line.place,
             has_digest,
         )
     }
 
-    fn identity(&self, line: &Line<'_>) -> Identity {
-        line.place.map_or(
-            Identity {
-                image: line.image,
-                configuration: Key::NONE,
-            },
-            |at| self.history.row(at).shipped,
-        )
+    /// `None` where the ledger holds nothing of its image.
+    fn identity(&self, line: &Line<'_>) -> Option<Identity> {
+        line.judged.map(|at| self.history.row(at).shipped)
     }
 
-    fn vouches_for(&self, at: usize) -> bool {
-        self.vouched.get_or_init(|| {
-            let identities: Vec<Identity> = self.lines.iter().map(|line| self.identity(line)).collect();
-            let places = places_by_key(identities.iter().map(|identity| identity.image).enumerate());
-            let mut vouched = vec![false; identities.len()];
-            for statement in self.history.vouched(self.app, self.standing, usize::MAX) {
-                for at in keyed(&places, statement.identity.image) {
-                    vouched[at] |= statement.identity.is_same_as(identities[at]);
-                }
-            }
-            for (vouched, identity) in vouched.iter_mut().zip(&identities) {
-                *vouched &= !self.standing.refutes(*identity);
-            }
-            vouched
-        })[at]
+    /// As shipped, or by a return alone.
+    fn vouches_for(&self, line: &Line<'_>) -> bool {
+        let identity = self.identity(line).unwrap_or(Identity {
+            image: line.image,
+            configuration: Key::NONE,
+        });
+        self.standing.has_verified(identity)
+    }
+
+    fn refutes(&self, line: &Line<'_>) -> bool {
+        self.identity(line)
+            .is_some_and(|identity| self.standing.refutes(identity))
     }
 
     /// Itself `complete`, and the first of its image too: `secrets set` after a failed deploy makes a complete release
@@ -197,6 +184,7 @@ impl<'a> Line<'a> {
             release,
             image: ImageKey::of(&release.image),
             place: None,
+            judged: None,
             is_named: false,
         }
     }
@@ -214,13 +202,12 @@ fn find_numbers(history: &History, app: &str, lines: &mut [Line<'_>]) {
                 continue;
             };
             line.is_named = true;
-            if line.place.is_none() && row.release == Some(number) && row.shipped.image.is_same_as(line.image)
-            {
-                line.place = Some(at);
+            if line.place.is_none() && row.release.is(number) && row.shipped.image.is_same_as(line.image) {
+                (line.place, line.judged) = (Some(at), Some(at));
                 line.image.digest = row.shipped.image.digest;
             }
             for served in [row.serving, row.previous] {
-                let is_this = served.release == Some(number) && served.image.is_same_as(line.image);
+                let is_this = served.release.is(number) && served.image.is_same_as(line.image);
                 if is_this && line.image.digest.is_none() {
                     line.image.digest = served.image.digest;
                 }
@@ -229,48 +216,30 @@ fn find_numbers(history: &History, app: &str, lines: &mut [Line<'_>]) {
     }
 }
 
-/// Finds the newest entry of the image of each release whose number no entry has.
+/// Finds the newest entry of the image of each release whose number no entry has, in one pass too.
 fn find_images(history: &History, app: &str, lines: &mut [Line<'_>]) {
-    let unplaced = lines
-        .iter()
-        .enumerate()
-        .filter(|(_, line)| line.place.is_none())
-        .map(|(at, line)| (at, line.image));
-    let places = places_by_key(unplaced);
-    if places.is_empty() {
-        return;
-    }
-    for (row_at, row) in history.rows_of(app) {
-        if row.has_stayed() {
-            for at in keyed(&places, row.shipped.image) {
-                let line = &mut lines[at];
-                if line.place.is_none() && row.shipped.image.is_same_as(line.image) {
-                    line.place = Some(row_at);
-                }
-            }
-        }
-    }
-}
-
-type Places = HashMap<Key, Vec<usize>>;
-
-fn places_by_key(images: impl Iterator<Item = (usize, ImageKey)>) -> Places {
-    let mut places = Places::new();
-    for (at, image) in images {
-        for key in [image.name, image.digest] {
+    let mut places: HashMap<Key, Vec<usize>> = HashMap::new();
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.place.is_none()) {
+        for key in [line.image.name, line.image.digest] {
             if !key.is_none() {
                 places.entry(key).or_default().push(at);
             }
         }
     }
-    places
-}
-
-/// What may be the same image; to be compared, since a name may stand for several digests.
-fn keyed(places: &Places, image: ImageKey) -> impl Iterator<Item = usize> {
-    [image.name, image.digest]
-        .into_iter()
-        .filter_map(|key| places.get(&key))
-        .flatten()
-        .copied()
+    if places.is_empty() {
+        return;
+    }
+    for (row_at, row) in history.rows_of(app) {
+        let image = row.shipped.image;
+        let same_key = [image.name, image.digest].map(|key| places.get(&key));
+        for at in same_key.into_iter().flatten().flatten() {
+            let line = &mut lines[*at];
+            if line.place.is_none() && image.is_same_as(line.image) {
+                line.judged.get_or_insert(row_at);
+                if row.has_stayed() {
+                    (line.place, line.judged) = (Some(row_at), Some(row_at));
+                }
+            }
+        }
+    }
 }

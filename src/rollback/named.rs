@@ -19,7 +19,7 @@ pub(crate) enum Named {
 pub(crate) fn resolve(
     app: &str,
     history: &History,
-    standing: &Standing,
+    standing: &Standing<'_>,
     listed: &Listed<'_>,
     serving: &Serving,
     to: &str,
@@ -72,7 +72,7 @@ pub(crate) fn resolve(
 struct Names<'a> {
     app: &'a str,
     history: &'a History,
-    standing: &'a Standing,
+    standing: &'a Standing<'a>,
     listed: &'a Listed<'a>,
     serving: &'a Serving,
 }
@@ -87,7 +87,7 @@ impl Names<'_> {
         if let Some(listed) = self.listed.numbered(number)? {
             return Ok(Some(listed));
         }
-        self.entry(|_, row| Ok(row.release == Some(number)))
+        self.entry(|_, row| Ok(row.release.is(number)))
     }
 
     /// A reference, a digest, or the tag of a known image. `is_said` where it can be nothing else.

@@ -7,7 +7,7 @@ use crate::rollback::listed::{CANDIDATES, Listed};
 use crate::rollback::named::{self, Named};
 use crate::rollback::no_target::NoTarget;
 use crate::rollback::serving::{Running, Serving};
-use crate::state::history::{History, Standing, Statement};
+use crate::state::history::{History, Standing};
 use crate::state::keys::{Identity, ImageKey, Key};
 use crate::state::record::Kind;
 
@@ -105,7 +105,7 @@ pub(crate) fn pick(question: &Question<'_>) -> Result<Answer> {
 struct Picker<'a> {
     app: &'a str,
     history: &'a History,
-    standing: &'a Standing,
+    standing: &'a Standing<'a>,
     listed: &'a Listed<'a>,
     serving: &'a Serving,
 }
@@ -235,7 +235,7 @@ impl Picker<'_> {
         let serving = self.serving.identity.map(|it| it.image);
         let first = serving.and_then(|image| self.listed.first_of(image)).or_else(|| {
             let at = self.first_shipping()?;
-            self.history.row(at).release
+            self.history.row(at).release.get()
         });
         let after = candidate
             .release
@@ -248,14 +248,15 @@ impl Picker<'_> {
         let mut seen: Vec<Identity> = Vec::new();
         let mut found = Vec::new();
         let statements = self
-            .history
-            .vouched(self.app, self.standing, end)
-            .filter(|statement: &Statement| !self.serving.is(statement.identity));
+            .standing
+            .vouched(end)
+            .filter(|statement| !self.serving.is(statement.identity));
         for statement in statements {
             if found.len() == CANDIDATES {
                 break;
             }
-            if seen.iter().any(|known| known.is_same_as(statement.identity)) {
+            let is_seen = seen.iter().any(|known| known.is_same_as(statement.identity));
+            if is_seen || !self.standing.vouches_for(&statement) {
                 continue;
             }
             seen.push(statement.identity);

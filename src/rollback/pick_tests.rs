@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::{Answer, Question, Rule, pick};
 use crate::release::{Image, Release, ReleaseNumber, ReleaseStatus};
-use crate::rollback::{Candidate, Running};
+use crate::rollback::Running;
+use crate::rollback::candidate::Candidate;
 use crate::state::record::Outcome;
 use crate::state::testing::{APP, Entry, TestLedger, image};
 

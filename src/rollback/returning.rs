@@ -67,8 +67,9 @@ pub(crate) fn return_target(question: &ReturnQuestion<'_>) -> Result<ReturnTarge
         configuration: configuration.map_or(Key::NONE, Key::of_configuration),
     };
     let standing = history.standing(app);
-    let mut vouched = history.vouched(app, &standing, usize::MAX);
-    let verified = vouched.find(|it| !it.identity.is_same_as(refuted) && !serving.is(it.identity));
+    let verified = standing
+        .vouched(usize::MAX)
+        .find(|it| !it.identity.is_same_as(refuted) && !serving.is(it.identity) && standing.vouches_for(it));
     let verified = verified
         .map(|statement| Candidate::vouched(history, app, &statement))
         .transpose()?

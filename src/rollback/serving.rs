@@ -95,9 +95,7 @@ fn has_several_configurations(history: &History, app: &str, running: &[Running])
         let number = it.release?;
         history
             .rows_of(app)
-            .find(|(_, row)| {
-                row.release == Some(number) && row.shipped.image.is_same_as(ImageKey::of(&it.image))
-            })
+            .find(|(_, row)| row.release.is(number) && row.shipped.image.is_same_as(ImageKey::of(&it.image)))
             .map(|(_, row)| row.shipped.configuration)
             .filter(|configuration| !configuration.is_none())
     });

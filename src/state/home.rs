@@ -126,7 +126,7 @@ impl Home {
                     continue;
                 };
                 let state = EnvironmentState::at(folder, &environment);
-                if state.ledger().read()?.is_bound_to(app)? {
+                if state.ledger().read()?.is_bound_to(app) {
                     found.push(Found { project, state });
                 }
             }

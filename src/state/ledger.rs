@@ -104,18 +104,13 @@ impl Ledger {
                 self.path().display()
             ));
         }
-        Ok(History::new(
-            &self.environment,
-            index.rows,
-            journal.file,
-            warnings,
-        ))
+        Ok(History::new(&self.environment, index, journal.file, warnings))
     }
 
     /// An index that cannot be written costs time, not truth.
     fn bring_index_up_to_date(&self) {
         if let Ok(Some(journal)) = self.store.open(LEDGER) {
-            let _ = index::load(&journal.file, journal.length, &self.folder.join(INDEX));
+            let _ = index::update(&journal.file, journal.length, &self.folder.join(INDEX));
         }
     }
 
@@ -167,3 +162,7 @@ fn line_before(file: &File, end: u64) -> io::Result<Option<Vec<u8>>> {
     }
     Ok(Some(line))
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

@@ -575,7 +575,7 @@ mod tests {
         let mut told = 0;
         let error = locks
             .acquire(&["b", "a", "b"], &claim("second"), Duration::from_secs(2), |_| {
-                told += 1
+                told += 1;
             })
             .await
             .unwrap_err();
@@ -588,7 +588,7 @@ mod tests {
             let mut guard = Some(guard);
             let guards = locks
                 .acquire(&["b", "a"], &claim("second"), Duration::from_secs(2), |_| {
-                    drop(guard.take())
+                    drop(guard.take());
                 })
                 .await
                 .unwrap();

@@ -14,11 +14,30 @@ pub(crate) struct Span {
     pub(crate) length: u64,
 }
 
+/// A release number in four bytes; zero stands for none.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Number(u32);
+
+impl Number {
+    /// A number that does not fit is none: it names nothing that could be looked up.
+    pub(crate) fn of(release: Option<ReleaseNumber>) -> Self {
+        Self(release.map_or(0, |number| u32::try_from(number.0).unwrap_or_default()))
+    }
+
+    pub(crate) fn get(self) -> Option<ReleaseNumber> {
+        (self.0 != 0).then_some(ReleaseNumber(u64::from(self.0)))
+    }
+
+    pub(crate) fn is(self, release: ReleaseNumber) -> bool {
+        self.get() == Some(release)
+    }
+}
+
 /// A release that served, with what runs it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct ServedKey {
     pub(crate) image: ImageKey,
-    pub(crate) release: Option<ReleaseNumber>,
+    pub(crate) release: Number,
 }
 
 /// How an attempt stands.
@@ -42,12 +61,22 @@ pub(crate) enum VerdictKey {
     Inconclusive,
 }
 
+/// What is compared, held in memory for the whole ledger: the fewer bytes, the sooner it is there.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Row {
-    /// The attempt; an id that is no UUID is hashed.
-    pub(crate) id: u128,
-    pub(crate) app: Key,
-    pub(crate) service: Key,
+    /// What was shipped; of a `verify`, what it looked at.
+    pub(crate) shipped: Identity,
+    pub(crate) previous: ServedKey,
+    pub(crate) serving: ServedKey,
+    /// What the answer named as its version.
+    pub(crate) version: Key,
+    pub(crate) describe: Key,
+    pub(crate) release: Number,
+    /// The first 28 bits of the commit, plus one; 0 where it is unknown.
+    pub(crate) commit: u32,
+    /// Places in the list of names that the rows share.
+    pub(crate) app: u16,
+    pub(crate) service: u16,
     /// `None` where the start was lost.
     pub(crate) kind: Option<Kind>,
     pub(crate) ended: Ended,
@@ -58,20 +87,21 @@ pub(crate) struct Row {
     pub(crate) moved: bool,
     /// What serves at the end was verified, other than what was shipped.
     pub(crate) serving_verified: bool,
-    /// What was shipped; of a `verify`, what it looked at.
-    pub(crate) shipped: Identity,
-    pub(crate) release: Option<ReleaseNumber>,
-    pub(crate) previous: ServedKey,
-    pub(crate) serving: ServedKey,
-    /// What the answer named as its version.
-    pub(crate) version: Key,
-    pub(crate) describe: Key,
-    /// The first 28 bits of the commit, plus one; 0 where it is unknown.
-    pub(crate) commit: u32,
+}
+
+/// A row as it is kept on disk, with what is looked up of single ones.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct WholeRow {
+    /// The attempt; an id that is no UUID is hashed.
+    pub(crate) id: u128,
+    pub(crate) app: Key,
+    pub(crate) service: Key,
     pub(crate) start: Span,
     /// The last mark of this service.
     pub(crate) mark: Span,
     pub(crate) end: Span,
+    /// Without the places of its names.
+    pub(crate) row: Row,
 }
 
 impl Row {
@@ -124,30 +154,33 @@ impl Row {
     pub(crate) fn named_releases(&self) -> impl Iterator<Item = ReleaseNumber> {
         [self.release, self.previous.release, self.serving.release]
             .into_iter()
-            .flatten()
+            .filter_map(Number::get)
     }
+}
 
+impl WholeRow {
     pub(crate) fn to_words(self) -> [u64; WORDS] {
+        let row = self.row;
         let [high, low] = [self.id >> 64, self.id].map(low_half);
-        let release = |number: Option<ReleaseNumber>| number.map_or(0, |number| number.0);
+        let release = |number: Number| u64::from(number.0);
         [
             high,
             low,
             self.app.0,
             self.service.0,
-            self.codes(),
-            self.shipped.image.name.0,
-            self.shipped.image.digest.0,
-            self.shipped.configuration.0,
-            release(self.release),
-            self.previous.image.name.0,
-            self.previous.image.digest.0,
-            release(self.previous.release),
-            self.serving.image.name.0,
-            self.serving.image.digest.0,
-            release(self.serving.release),
-            self.version.0,
-            self.describe.0,
+            row.codes(),
+            row.shipped.image.name.0,
+            row.shipped.image.digest.0,
+            row.shipped.configuration.0,
+            release(row.release),
+            row.previous.image.name.0,
+            row.previous.image.digest.0,
+            release(row.previous.release),
+            row.serving.image.name.0,
+            row.serving.image.digest.0,
+            release(row.serving.release),
+            row.version.0,
+            row.describe.0,
             self.start.offset,
             self.start.length,
             self.mark.offset,
@@ -158,35 +191,36 @@ impl Row {
     }
 
     pub(crate) fn from_words(words: &[u64; WORDS]) -> Self {
-        let image = |at: usize| ImageKey {
-            name: Key(words[at]),
-            digest: Key(words[at + 1]),
-        };
-        let release = |at: usize| (words[at] != 0).then_some(ReleaseNumber(words[at]));
         let span = |at: usize| Span {
             offset: words[at],
             length: words[at + 1],
         };
-        let byte = |number: u32| (words[4] >> (8 * number)) & 0xff;
-        let flags = byte(3);
         Self {
             id: (u128::from(words[0]) << 64) | u128::from(words[1]),
             app: Key(words[2]),
             service: Key(words[3]),
-            kind: code_of(&KINDS, byte(0)),
-            ended: match byte(1) {
-                0 => Ended::Open,
-                code => code_of(&OUTCOMES, code).map_or(Ended::Otherwise, Ended::As),
-            },
-            verdict: code_of(&VERDICTS, byte(2)).unwrap_or_default(),
-            built: flags & 1 != 0,
-            moved: flags & 2 != 0,
-            serving_verified: flags & 4 != 0,
+            start: span(17),
+            mark: span(19),
+            end: span(21),
+            row: Row::from_words(words),
+        }
+    }
+}
+
+impl Row {
+    fn from_words(words: &[u64; WORDS]) -> Self {
+        let image = |at: usize| ImageKey {
+            name: Key(words[at]),
+            digest: Key(words[at + 1]),
+        };
+        let release = |at: usize| Number(u32::try_from(words[at]).unwrap_or_default());
+        let byte = |number: u32| (words[4] >> (8 * number)) & 0xff;
+        let flags = byte(3);
+        Self {
             shipped: Identity {
                 image: image(5),
                 configuration: Key(words[7]),
             },
-            release: release(8),
             previous: ServedKey {
                 image: image(9),
                 release: release(11),
@@ -197,10 +231,19 @@ impl Row {
             },
             version: Key(words[15]),
             describe: Key(words[16]),
+            release: release(8),
             commit: u32::try_from(words[4] >> 32).unwrap_or_default(),
-            start: span(17),
-            mark: span(19),
-            end: span(21),
+            app: 0,
+            service: 0,
+            kind: code_of(&KINDS, byte(0)),
+            ended: match byte(1) {
+                0 => Ended::Open,
+                code => code_of(&OUTCOMES, code).map_or(Ended::Otherwise, Ended::As),
+            },
+            verdict: code_of(&VERDICTS, byte(2)).unwrap_or_default(),
+            built: flags & 1 != 0,
+            moved: flags & 2 != 0,
+            serving_verified: flags & 4 != 0,
         }
     }
 
@@ -208,14 +251,14 @@ impl Row {
     fn codes(&self) -> u64 {
         let ended = match self.ended {
             Ended::Open => 0,
-            Ended::As(outcome) => code(&OUTCOMES, outcome),
+            Ended::As(outcome) => code(&OUTCOMES, &outcome),
             Ended::Otherwise => 0xff,
         };
         let flags =
             u64::from(self.built) | u64::from(self.moved) << 1 | u64::from(self.serving_verified) << 2;
-        self.kind.map_or(0, |kind| code(&KINDS, kind))
+        self.kind.map_or(0, |kind| code(&KINDS, &kind))
             | ended << 8
-            | code(&VERDICTS, self.verdict) << 16
+            | code(&VERDICTS, &self.verdict) << 16
             | flags << 24
             | u64::from(self.commit) << 32
     }
@@ -240,12 +283,13 @@ const VERDICTS: [VerdictKey; 4] = [
 ];
 
 /// The place in the list, counted from one; 0 where it is not in it.
-fn code<T: PartialEq>(list: &[T], value: T) -> u64 {
+fn code<T: PartialEq>(list: &[T], value: &T) -> u64 {
     list.iter()
-        .position(|known| *known == value)
+        .position(|known| known == value)
         .map_or(0, |at| at as u64 + 1)
 }
 
+#[inline]
 fn code_of<T: Copy>(list: &[T], code: u64) -> Option<T> {
     list.get(usize::try_from(code.checked_sub(1)?).ok()?).copied()
 }
@@ -260,7 +304,7 @@ fn low_half(number: u128) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ended, KINDS, OUTCOMES, Row, ServedKey, Span, VERDICTS};
+    use super::{Ended, KINDS, Number, OUTCOMES, Row, ServedKey, Span, VERDICTS, WholeRow};
     use crate::release::ReleaseNumber;
     use crate::state::keys::{Identity, ImageKey, Key};
 
@@ -271,38 +315,23 @@ mod tests {
             digest: Key(from + 1),
         };
         let mut row = Row {
-            id: u128::MAX - 5,
-            app: Key(1),
-            service: Key(2),
             built: true,
             shipped: Identity {
                 image: image(3),
                 configuration: Key(5),
             },
-            release: Some(ReleaseNumber(6)),
+            release: Number::of(Some(ReleaseNumber(6))),
             previous: ServedKey {
                 image: image(7),
-                release: None,
+                release: Number::of(None),
             },
             serving: ServedKey {
                 image: image(9),
-                release: Some(ReleaseNumber(11)),
+                release: Number::of(Some(ReleaseNumber(11))),
             },
             version: Key(12),
             describe: Key(13),
             commit: u32::MAX,
-            start: Span {
-                offset: 14,
-                length: 15,
-            },
-            mark: Span {
-                offset: 16,
-                length: 17,
-            },
-            end: Span {
-                offset: 18,
-                length: 19,
-            },
             ..Row::default()
         };
         let endings = OUTCOMES
@@ -314,9 +343,32 @@ mod tests {
                 for verdict in VERDICTS {
                     (row.ended, row.kind, row.verdict) = (ended, kind, verdict);
                     row.moved = !row.moved;
-                    assert_eq!(Row::from_words(&row.to_words()), row);
+                    let whole = WholeRow {
+                        id: u128::MAX - 5,
+                        app: Key(1),
+                        service: Key(2),
+                        start: Span {
+                            offset: 14,
+                            length: 15,
+                        },
+                        mark: Span {
+                            offset: 16,
+                            length: 17,
+                        },
+                        end: Span {
+                            offset: 18,
+                            length: 19,
+                        },
+                        row,
+                    };
+                    assert_eq!(WholeRow::from_words(&whole.to_words()), whole);
                 }
             }
         }
+    }
+
+    #[test]
+    fn rows_are_small() {
+        assert!(size_of::<Row>() <= 112, "{} bytes", size_of::<Row>());
     }
 }

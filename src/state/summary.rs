@@ -1,6 +1,7 @@
 //! From lines of the ledger to rows: what an attempt started with, how far it got, how it ended.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,7 +10,7 @@ use uuid::Uuid;
 use crate::release::{Digest, Image, ReleaseNumber};
 use crate::state::keys::{Identity, ImageKey, Key, plain_version};
 use crate::state::record::{Configuration, GitFacts, Kind, Outcome, Served};
-use crate::state::row::{Ended, Row, ServedKey, Span, VerdictKey};
+use crate::state::row::{Ended, Number, Row, ServedKey, Span, VerdictKey, WholeRow};
 
 /// The part of a line that rows are made of. Lenient, so that a newer format is understood as far as it goes.
 #[derive(Deserialize)]
@@ -34,8 +35,8 @@ struct Line<'a> {
 
 #[derive(Deserialize)]
 struct Service<'a> {
-    #[serde(borrow)]
-    service: Cow<'a, str>,
+    #[serde(borrow, rename = "service")]
+    name: Cow<'a, str>,
     #[serde(borrow)]
     app: Cow<'a, str>,
     /// An object in a start, a string in an end.
@@ -61,16 +62,31 @@ struct Service<'a> {
     serving_verified: bool,
 }
 
-/// Takes one line, found at `span`, into the rows. Answers with the first row that changed; `None` where the line
-/// is no record.
-pub(crate) fn take(rows: &mut Vec<Row>, text: &[u8], span: Span) -> Option<usize> {
-    let line: Line<'_> = serde_json::from_slice(text).ok()?;
+/// What a line did to the rows.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Taken {
+    /// It belongs to an attempt that has rows here, or begins one.
+    Known,
+    /// It belongs to an attempt that has no rows here; it got some of its own if it was an end.
+    Orphan,
+    /// It is no record.
+    Nothing,
+}
+
+/// Takes one line, found at `span`, into the rows.
+pub(crate) fn take(rows: &mut Vec<WholeRow>, text: &[u8], span: Span) -> Taken {
+    let Ok(line) = serde_json::from_slice::<Line<'_>>(text) else {
+        return Taken::Nothing;
+    };
     let id = id_key(&line.id);
     match &*line.record {
-        "start" => Some(start(rows, &line, id, span)),
-        "mark" => Some(mark(rows, &line, id, span)),
-        "end" => Some(end(rows, &line, id, span)),
-        _ => None,
+        "start" => {
+            start(rows, &line, id, span);
+            Taken::Known
+        }
+        "mark" => mark(rows, &line, id, span),
+        "end" => end(rows, &line, id, span),
+        _ => Taken::Nothing,
     }
 }
 
@@ -86,96 +102,111 @@ pub(crate) fn commit_key(sha: &str) -> u32 {
         .map_or(0, |bits| bits + 1)
 }
 
-fn start(rows: &mut Vec<Row>, line: &Line<'_>, id: u128, span: Span) -> usize {
+fn start(rows: &mut Vec<WholeRow>, line: &Line<'_>, id: u128, span: Span) {
     let first = rows.len();
     let git = line.git.as_ref();
     let row = Row {
-        id,
         kind: line.kind.as_deref().and_then(kind),
         describe: git
             .and_then(|git| git.describe.as_deref())
             .map_or(Key::NONE, Key::of_version),
         commit: git.and_then(|git| git.sha.as_deref()).map_or(0, commit_key),
-        start: span,
         ..Row::default()
     };
+    let whole = WholeRow {
+        id,
+        start: span,
+        row,
+        ..WholeRow::default()
+    };
     rows.extend(line.services.iter().map(|service| {
-        Row {
+        WholeRow {
             app: Key::of(&service.app),
-            service: Key::of(&service.service),
-            built: service.built,
-            shipped: Identity {
-                image: image(service),
-                configuration: service
-                    .configuration
-                    .as_ref()
-                    .map_or(Key::NONE, Key::of_configuration),
+            service: Key::of(&service.name),
+            row: Row {
+                built: service.built,
+                shipped: Identity {
+                    image: image(service),
+                    configuration: service
+                        .configuration
+                        .as_ref()
+                        .map_or(Key::NONE, Key::of_configuration),
+                },
+                release: Number::of(service.release),
+                previous: served(service.previous.as_ref()),
+                ..row
             },
-            release: numbered(service.release),
-            previous: served(service.previous.as_ref()),
-            ..row
+            ..whole
         }
     }));
     if rows.len() == first {
-        rows.push(row);
+        rows.push(whole);
     }
-    first
 }
 
-fn mark(rows: &mut [Row], line: &Line<'_>, id: u128, span: Span) -> usize {
+fn mark(rows: &mut [WholeRow], line: &Line<'_>, id: u128, span: Span) -> Taken {
     let service = line.service.as_deref().map_or(Key::NONE, Key::of);
-    let mut first = rows.len();
-    for at in of_attempt(rows, id) {
-        let row = &mut rows[at];
-        if row.service == service {
-            row.mark = span;
-            row.moved |= line.moved;
-            first = at;
-        }
-    }
-    first
+    let known = of_attempt(rows, id);
+    let Some(at) = known.clone().find(|at| rows[*at].service == service) else {
+        return Taken::Orphan;
+    };
+    rows[at].mark = span;
+    rows[at].row.moved |= line.moved;
+    Taken::Known
 }
 
-fn end(rows: &mut Vec<Row>, line: &Line<'_>, id: u128, span: Span) -> usize {
+fn end(rows: &mut Vec<WholeRow>, line: &Line<'_>, id: u128, span: Span) -> Taken {
     let ended = line
         .outcome
         .as_deref()
         .and_then(outcome)
         .map_or(Ended::Otherwise, Ended::As);
     let known = of_attempt(rows, id);
-    let mut first = known.iter().copied().min().unwrap_or(rows.len());
-    for at in &known {
-        rows[*at].ended = ended;
-        rows[*at].end = span;
+    for whole in &mut rows[known.clone()] {
+        whole.row.ended = ended;
+        whole.end = span;
     }
-    let template = known.first().map_or(
-        Row {
-            id,
-            ended,
-            end: span,
-            ..Row::default()
-        },
-        |at| rows[*at],
-    );
+    let mut orphan = WholeRow {
+        id,
+        end: span,
+        ..WholeRow::default()
+    };
+    orphan.row.ended = ended;
     for service in &line.services {
-        let (app, name) = (Key::of(&service.app), Key::of(&service.service));
+        let (app, name) = (Key::of(&service.app), Key::of(&service.name));
         let at = known
-            .iter()
-            .copied()
-            .find(|at| rows[*at].app == app && rows[*at].service == name)
-            .unwrap_or_else(|| {
-                // The start was lost, or could not be written.
-                rows.push(Row {
-                    app,
-                    service: name,
-                    ..template
-                });
-                rows.len() - 1
+            .clone()
+            .find(|at| rows[*at].app == app && rows[*at].service == name);
+        let at = at.unwrap_or_else(|| {
+            // The start was lost, or could not be written.
+            let template = known.clone().next().map_or(orphan, |at| rows[at]);
+            rows.push(WholeRow {
+                app,
+                service: name,
+                ..template
             });
-        first = first.min(at);
-        end_service(&mut rows[at], service);
+            rows.len() - 1
+        });
+        end_service(&mut rows[at].row, service);
     }
-    first
+    if known.is_empty() {
+        Taken::Orphan
+    } else {
+        Taken::Known
+    }
+}
+
+/// The rows of an attempt; new lines belong to new attempts, so the search begins at the end. Empty, at the end of
+/// the rows, where it has none.
+fn of_attempt(rows: &[WholeRow], id: u128) -> Range<usize> {
+    let Some(last) = rows.iter().rposition(|row| row.id == id) else {
+        return rows.len()..rows.len();
+    };
+    let first = rows[..last]
+        .iter()
+        .rposition(|row| row.id != id)
+        .map_or(0, |at| at + 1);
+    first..last + 1
 }
 
 fn end_service(row: &mut Row, service: &Service<'_>) {
@@ -192,22 +223,12 @@ fn end_service(row: &mut Row, service: &Service<'_>) {
     if !shipped.digest.is_none() {
         row.shipped.image.digest = shipped.digest;
     }
-    row.release = numbered(service.release).or(row.release);
+    if service.release.is_some() {
+        row.release = Number::of(service.release);
+    }
     row.version = service.version.as_deref().map_or(Key::NONE, Key::of_version);
     row.serving = served(service.serving.as_ref());
     row.serving_verified = service.serving_verified;
-}
-
-/// The rows of an attempt; new lines belong to new attempts, so the search begins at the end.
-fn of_attempt(rows: &[Row], id: u128) -> Vec<usize> {
-    let Some(last) = rows.iter().rposition(|row| row.id == id) else {
-        return Vec::new();
-    };
-    let first = rows[..last]
-        .iter()
-        .rposition(|row| row.id != id)
-        .map_or(0, |at| at + 1);
-    (first..=last).collect()
 }
 
 fn image(service: &Service<'_>) -> ImageKey {
@@ -226,13 +247,8 @@ fn image(service: &Service<'_>) -> ImageKey {
 fn served(served: Option<&Served>) -> ServedKey {
     served.map_or_else(ServedKey::default, |served| ServedKey {
         image: ImageKey::of(&Image::parse(&served.image).with_digest(served.digest.clone())),
-        release: numbered(served.release),
+        release: Number::of(served.release),
     })
-}
-
-/// Releases are counted from one; a row holds zero for none.
-fn numbered(release: Option<ReleaseNumber>) -> Option<ReleaseNumber> {
-    release.filter(|number| number.0 != 0)
 }
 
 fn kind(word: &str) -> Option<Kind> {

@@ -54,7 +54,8 @@ impl History {
     /// One service of the attempt at a place of the ledger.
     pub(crate) fn known(&self, at: usize) -> Result<Known> {
         let row = self.row(at);
-        let attempt = self.attempt(row)?;
+        let app = self.name_at(row.app);
+        let attempt = self.attempt(at)?;
         let mut known = Known {
             id: String::new(),
             kind: row.kind,
@@ -65,7 +66,7 @@ impl History {
             outcome: None,
             verdict: None,
             image: None,
-            release: row.release,
+            release: row.release.get(),
             configuration: None,
             release_command: false,
             version: None,
@@ -74,7 +75,7 @@ impl History {
         if let Some(start) = attempt.start {
             (known.id, known.at) = (start.id, start.started_at);
             (known.actor, known.git) = (Some(start.actor), Some(start.git));
-            let service = start.services.into_iter().find(|it| Key::of(&it.app) == row.app);
+            let service = start.services.into_iter().find(|it| Key::of(&it.app) == app);
             if let Some(service) = service {
                 known.image = service.image;
                 known.configuration = service.configuration;
@@ -84,7 +85,7 @@ impl History {
         if let Some(end) = attempt.end {
             (known.id, known.at) = (end.id, end.ended_at);
             known.outcome = Some(end.outcome);
-            let service = end.services.into_iter().find(|it| Key::of(&it.app) == row.app);
+            let service = end.services.into_iter().find(|it| Key::of(&it.app) == app);
             if let Some(service) = service {
                 let shipped = service.image.as_deref().map(Image::parse);
                 known.image = shipped.or(known.image).map(|it| it.with_digest(service.digest));
@@ -158,13 +159,13 @@ impl History {
 
     /// Whether what was recorded of the machines at `at` is what runs, in every group that both name.
     fn runs(&self, at: usize, running: &[(&str, &Value)]) -> Result<bool> {
-        let row = self.row(at);
+        let app = self.name_at(self.row(at).app);
         let recorded = self
-            .attempt(row)?
+            .attempt(at)?
             .end
             .into_iter()
             .flat_map(|end| end.services)
-            .find(|service| Key::of(&service.app) == row.app)
+            .find(|service| Key::of(&service.app) == app)
             .map(|service| service.machine_configs)
             .unwrap_or_default();
         let mut compared = false;
@@ -239,11 +240,11 @@ impl History {
     pub(crate) fn has_verified(&self, image: Option<&Image>, sha: Option<&str>) -> Result<bool> {
         let image = image.map(ImageKey::of);
         let commit = sha.map_or(0, commit_key);
-        for row in self.rows.iter().rev() {
+        for (at, row) in self.rows().iter().enumerate().rev() {
             let is_image = image.is_some_and(|image| row.shipped.image.is_same_as(image));
             let is_commit =
                 !is_image && commit != 0 && row.commit == commit && row.kind == Some(Kind::Deploy) && {
-                    let git = self.attempt(row)?.start.map(|start| start.git);
+                    let git = self.attempt(at)?.start.map(|start| start.git);
                     git.is_some_and(|git| !git.dirty && git.sha.as_deref() == sha)
                 };
             if is_image || is_commit {
@@ -270,7 +271,7 @@ impl History {
         let image = ImageKey::of(&release.image);
         let own = self
             .rows_of(app)
-            .find(|(_, row)| row.release == Some(release.number) && row.shipped.image.is_same_as(image));
+            .find(|(_, row)| row.release.is(release.number) && row.shipped.image.is_same_as(image));
         if let Some((at, row)) = own {
             let known = self.known(at)?;
             let last_judged = self
@@ -285,16 +286,16 @@ impl History {
                 actor: known.actor,
             }));
         }
-        let served = self.rows_of(app).find_map(|(_, row)| {
+        let served = self.rows_of(app).find_map(|(at, row)| {
             [row.serving, row.previous]
                 .into_iter()
-                .find(|served| served.release == Some(release.number) && served.image.is_same_as(image))
-                .map(|served| (row, served))
+                .find(|served| served.release.is(release.number) && served.image.is_same_as(image))
+                .map(|served| (at, row, served))
         });
-        let Some((row, served)) = served else {
+        let Some((at, row, served)) = served else {
             return Ok(None);
         };
-        let attempt = self.attempt(row)?;
+        let attempt = self.attempt(at)?;
         let previous = attempt
             .start
             .into_iter()

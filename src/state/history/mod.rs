@@ -5,20 +5,24 @@ mod repetition;
 mod standing;
 mod unfinished;
 
-pub(crate) use known::{Known, ReleaseFacts, machine_config};
-pub(crate) use repetition::{Before, Repetition};
+pub(crate) use known::{Known, machine_config};
+#[cfg(test)]
+pub(crate) use repetition::Before;
+pub(crate) use repetition::Repetition;
 pub(crate) use standing::{Origin, Standing, Statement};
 pub(crate) use unfinished::Unfinished;
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::error::{Error, Result};
 use crate::release::ReleaseNumber;
+use crate::state::index::Index;
 use crate::state::keys::Key;
 use crate::state::record::{End, Mark, Record, Start};
-use crate::state::row::{Row, Span};
+use crate::state::row::{Row, Span, WholeRow};
 use crate::state::{line, summary};
 
 /// The fewest characters by which an attempt may be named.
@@ -26,8 +30,7 @@ const SHORTEST_ID: usize = 4;
 
 pub(crate) struct History {
     environment: String,
-    /// Oldest first.
-    rows: Vec<Row>,
+    index: Index,
     ledger: Option<File>,
     warnings: Vec<String>,
 }
@@ -50,10 +53,10 @@ pub(crate) enum Lookup {
 }
 
 impl History {
-    pub(crate) fn new(environment: &str, rows: Vec<Row>, ledger: File, warnings: Vec<String>) -> Self {
+    pub(crate) fn new(environment: &str, index: Index, ledger: File, warnings: Vec<String>) -> Self {
         Self {
             environment: environment.to_owned(),
-            rows,
+            index,
             ledger: Some(ledger),
             warnings,
         }
@@ -62,7 +65,7 @@ impl History {
     pub(crate) fn empty(environment: &str) -> Self {
         Self {
             environment: environment.to_owned(),
-            rows: Vec::new(),
+            index: Index::default(),
             ledger: None,
             warnings: Vec::new(),
         }
@@ -74,11 +77,11 @@ impl History {
 
     /// The id of the attempt that was begun last, as a number.
     pub(crate) fn newest_id(&self) -> Option<u128> {
-        self.rows.last().map(|row| row.id)
+        self.index.newest_id
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows().is_empty()
     }
 
     /// What was found wrong with the ledger, for people.
@@ -86,28 +89,64 @@ impl History {
         &self.warnings
     }
 
+    /// How many rows there are: one for each service of each attempt.
+    pub(crate) fn len(&self) -> usize {
+        self.rows().len()
+    }
+
+    /// All rows, oldest first.
+    fn rows(&self) -> &[Row] {
+        &self.index.rows
+    }
+
+    /// The place of a name in the list that rows share; one that no row has where it is unknown.
+    fn place_of_name(&self, name: &str) -> Option<u16> {
+        let name = Key::of(name);
+        let at = self.index.names.iter().position(|known| *known == name)?;
+        u16::try_from(at).ok()
+    }
+
+    fn name_at(&self, place: u16) -> Key {
+        self.index
+            .names
+            .get(usize::from(place))
+            .copied()
+            .unwrap_or_default()
+    }
+
     /// The rows of an app with their places, newest first.
     pub(crate) fn rows_of(&self, app: &str) -> impl DoubleEndedIterator<Item = (usize, &Row)> {
-        let app = Key::of(app);
-        self.rows
+        self.rows_before(app, self.len())
+    }
+
+    /// Those of them before a place.
+    pub(crate) fn rows_before(
+        &self,
+        app: &str,
+        end: usize,
+    ) -> impl DoubleEndedIterator<Item = (usize, &Row)> {
+        let app = self.place_of_name(app);
+        self.rows()[..end.min(self.len())]
             .iter()
             .enumerate()
             .rev()
-            .filter(move |(_, row)| row.app == app)
+            .filter(move |(_, row)| Some(row.app) == app)
     }
 
     pub(crate) fn row(&self, at: usize) -> &Row {
-        &self.rows[at]
+        &self.rows()[at]
     }
 
     /// The attempts, newest first, each read when it is asked for.
     pub(crate) fn attempts(&self) -> impl Iterator<Item = Result<Attempt>> {
         let mut seen = HashSet::new();
-        self.rows
-            .iter()
-            .rev()
-            .filter(move |row| seen.insert(row.id))
-            .map(|row| self.attempt(row))
+        (0..self.len()).rev().filter_map(move |at| {
+            let whole = match self.whole(at) {
+                Ok(whole) => whole,
+                Err(error) => return Some(Err(error)),
+            };
+            seen.insert(whole.id).then(|| self.attempt_of(&whole))
+        })
     }
 
     /// The attempt that the beginning or the end of an id names; both are shown to people.
@@ -116,21 +155,26 @@ impl History {
         if part.len() < SHORTEST_ID {
             return Ok(Lookup::None);
         }
-        let mut found: Vec<&Row> = Vec::new();
-        for row in self.rows.iter().rev() {
-            let id = uuid::Uuid::from_u128(row.id).to_string();
-            let fits = id.starts_with(&part) || id.ends_with(&part) || row.id == summary::id_key(&part);
-            if fits && found.iter().all(|known| known.id != row.id) {
-                found.push(row);
+        let wanted = summary::id_key(&part);
+        let mut found: Vec<WholeRow> = Vec::new();
+        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+        let search = self.index.each_whole(|_, whole| {
+            let id = uuid::Uuid::from_u128(whole.id)
+                .hyphenated()
+                .encode_lower(&mut text);
+            let fits = whole.id == wanted || id.starts_with(&part) || id.ends_with(&part);
+            if fits && found.iter().all(|known| known.id != whole.id) {
+                found.push(*whole);
             }
-        }
+        });
+        search.map_err(|error| self.unreadable(&error))?;
         Ok(match found[..] {
             [] => Lookup::None,
-            [row] => Lookup::One(Box::new(self.attempt(row)?)),
+            [ref whole] => Lookup::One(Box::new(self.attempt_of(whole)?)),
             _ => Lookup::Several(
                 found
                     .iter()
-                    .map(|row| uuid::Uuid::from_u128(row.id).to_string())
+                    .map(|whole| uuid::Uuid::from_u128(whole.id).to_string())
                     .collect(),
             ),
         })
@@ -138,34 +182,37 @@ impl History {
 
     /// The app that the last record names for a service (DESIGN 4).
     pub(crate) fn bound_app(&self, service: &str) -> Result<Option<String>> {
-        let service = Key::of(service);
-        let Some(row) = self
-            .rows
-            .iter()
-            .rev()
-            .find(|row| row.service == service && !row.app.is_none())
-        else {
+        let Some(service) = self.place_of_name(service) else {
             return Ok(None);
         };
-        let attempt = self.attempt(row)?;
+        let last = self
+            .rows()
+            .iter()
+            .rposition(|row| row.service == service && !self.name_at(row.app).is_none());
+        let Some(at) = last else {
+            return Ok(None);
+        };
+        let app = self.name_at(self.row(at).app);
+        let attempt = self.attempt(at)?;
         let started = attempt.start.into_iter().flat_map(|start| start.services);
         let ended = attempt.end.into_iter().flat_map(|end| end.services);
         Ok(started
             .map(|it| it.app)
             .chain(ended.map(|it| it.app))
-            .find(|app| Key::of(app) == row.app))
+            .find(|name| Key::of(name) == app))
     }
 
     /// Whether the last record of some service names `app`.
-    pub(crate) fn is_bound_to(&self, app: &str) -> Result<bool> {
-        let app = Key::of(app);
+    pub(crate) fn is_bound_to(&self, app: &str) -> bool {
+        let Some(app) = self.place_of_name(app) else {
+            return false;
+        };
         let mut seen = HashSet::new();
-        Ok(self
-            .rows
+        self.rows()
             .iter()
             .rev()
-            .filter(|row| !row.app.is_none() && seen.insert(row.service.0))
-            .any(|row| row.app == app))
+            .filter(|row| !self.name_at(row.app).is_none() && seen.insert(row.service))
+            .any(|row| row.app == app)
     }
 
     /// The releases that any record of the app names, as its own or as what it found or left serving.
@@ -176,22 +223,30 @@ impl History {
     }
 
     /// Start and end of the attempt that a row belongs to.
-    pub(crate) fn attempt(&self, row: &Row) -> Result<Attempt> {
+    pub(crate) fn attempt(&self, at: usize) -> Result<Attempt> {
+        self.attempt_of(&self.whole(at)?)
+    }
+
+    fn attempt_of(&self, whole: &WholeRow) -> Result<Attempt> {
         Ok(Attempt {
-            start: match self.record(row.start)? {
+            start: match self.record(whole.start)? {
                 Some(Record::Start(start)) => Some(*start),
                 _ => None,
             },
-            end: match self.record(row.end)? {
+            end: match self.record(whole.end)? {
                 Some(Record::End(end)) => Some(*end),
                 _ => None,
             },
         })
     }
 
+    fn whole(&self, at: usize) -> Result<WholeRow> {
+        self.index.whole(at).map_err(|error| self.unreadable(&error))
+    }
+
     /// The last mark of a row's service.
-    pub(crate) fn mark(&self, row: &Row) -> Result<Option<Mark>> {
-        Ok(match self.record(row.mark)? {
+    fn mark(&self, at: usize) -> Result<Option<Mark>> {
+        Ok(match self.record(self.whole(at)?.mark)? {
             Some(Record::Mark(mark)) => Some(mark),
             _ => None,
         })
@@ -203,9 +258,13 @@ impl History {
             return Ok(None);
         };
         let mut bytes = vec![0; usize::try_from(span.length).unwrap_or_default()];
-        ledger.read_exact_at(&mut bytes, span.offset).map_err(|error| {
-            Error::internal(format!("cannot read the ledger of `{}`", self.environment)).cause(error)
-        })?;
+        ledger
+            .read_exact_at(&mut bytes, span.offset)
+            .map_err(|error| self.unreadable(&error))?;
         Ok(line::read(&bytes))
+    }
+
+    fn unreadable(&self, error: &io::Error) -> Error {
+        Error::internal(format!("cannot read the ledger of `{}`", self.environment)).cause(error)
     }
 }

@@ -5,7 +5,6 @@ use crate::release::Image;
 use crate::state::history::History;
 use crate::state::keys::{Identity, ImageKey, Key};
 use crate::state::record::{Configuration, Outcome};
-use crate::state::row::Row;
 
 /// The attempt that was returned from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -45,9 +44,9 @@ impl History {
             && self
                 .rows_of(app)
                 .any(|(_, row)| row.built && row.shipped.image.name == asked.image.name);
-        let mut doubtful: Option<(&Row, bool)> = None;
+        let mut doubtful: Option<(usize, bool)> = None;
         let mut image_is_verified = false;
-        for (_, row) in self.rows_of(app) {
+        for (at, row) in self.rows_of(app) {
             if !row.shipped.image.is_same_as(asked.image) {
                 continue;
             }
@@ -61,22 +60,22 @@ impl History {
                 }
             } else if row.has_outcome(Outcome::RolledBack) {
                 if is_this {
-                    return Ok(Repetition::Same(self.before(row)?));
+                    return Ok(Repetition::Same(self.before(at)?));
                 }
                 if !image_is_verified && doubtful.is_none() {
-                    doubtful = Some((row, is_certain));
+                    doubtful = Some((at, is_certain));
                 }
             }
         }
         match doubtful {
             None => Ok(Repetition::None),
-            Some((row, true)) => Ok(Repetition::OtherConfiguration(self.before(row)?)),
-            Some((row, false)) => Ok(Repetition::SameTag(self.before(row)?)),
+            Some((at, true)) => Ok(Repetition::OtherConfiguration(self.before(at)?)),
+            Some((at, false)) => Ok(Repetition::SameTag(self.before(at)?)),
         }
     }
 
-    fn before(&self, row: &Row) -> Result<Before> {
-        let attempt = self.attempt(row)?;
+    fn before(&self, at: usize) -> Result<Before> {
+        let attempt = self.attempt(at)?;
         let ended = attempt.end.map(|end| (end.id, end.ended_at));
         let started = attempt.start.map(|start| (start.id, start.started_at));
         let (id, at) = ended.or(started).unwrap_or_default();

@@ -1,7 +1,4 @@
-//! Which releases the ledger vouches for: the newest that was said of a release counts.
-
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+//! Which releases the ledger vouches for: the newest word on a release counts.
 
 use crate::release::ReleaseNumber;
 use crate::state::history::History;
@@ -27,127 +24,150 @@ pub(crate) struct Statement {
     pub(crate) release: Option<ReleaseNumber>,
 }
 
-impl Statement {
-    /// A return verifies an image with whatever configuration served before it, which need not be the refuted one.
-    fn verifies_again(&self, refuted: Identity) -> bool {
-        self.identity.is_same_as(refuted)
-            && (self.origin == Origin::Shipped || refuted.configuration.is_none())
-    }
+/// The rows of an app by the images that they name, so that the word on one of a hundred thousand is found at once.
+pub(crate) struct Standing<'h> {
+    history: &'h History,
+    app: String,
+    shipped: ByImage,
+    /// Rollbacks that left a release, by what they left.
+    left: ByImage,
+    /// Returns that verified what they went back to.
+    returned: ByImage,
 }
 
-/// What was refuted, returned from or rolled back from, and whether it was verified again since.
-pub(crate) struct Standing {
-    refuted: ByImage<Refutation>,
-}
-
+/// The newest that speaks against a release.
 #[derive(Clone, Copy)]
 struct Refutation {
-    identity: Identity,
-    /// The newest row that says so.
     at: usize,
-    /// The newest row that verified it.
-    verified_at: Option<usize>,
+    /// The configuration that it speaks of is known.
+    is_exact: bool,
 }
 
 impl History {
     /// What the rows of an app say of its releases.
-    pub(crate) fn standing(&self, app: &str) -> Standing {
-        let mut refuted = ByImage::default();
-        // A rollback names what it left by image alone; the newest older row that shipped it knows the rest.
-        let mut left: ByImage<(ImageKey, usize)> = ByImage::default();
-        for (at, row) in self.rows_of(app) {
-            if row.has_stayed() && !left.is_empty() {
-                for (_, since) in left.take(row.shipped.image) {
-                    refute(&mut refuted, row.shipped, since);
-                }
+    pub(crate) fn standing(&self, app: &str) -> Standing<'_> {
+        let mut standing = Standing {
+            history: self,
+            app: app.to_owned(),
+            shipped: ByImage::with_capacity(self.len()),
+            left: ByImage::with_capacity(self.len() / 4),
+            returned: ByImage::with_capacity(self.len() / 4),
+        };
+        for (at, row) in self.rows_of(app).rev() {
+            standing.shipped.push(at, row.shipped.image);
+            if row.leaves_previous() {
+                standing.left.push(at, row.previous.image);
             }
-            if row.refutes() && !row.shipped.image.is_none() {
-                refute(&mut refuted, row.shipped, at);
-            }
-            if row.leaves_previous() && !row.previous.image.is_none() {
-                left.insert(row.previous.image, (row.previous.image, at));
-            }
-        }
-        for (image, at) in left.values() {
-            let identity = Identity {
-                image,
-                configuration: Key::NONE,
-            };
-            refute(&mut refuted, identity, at);
-        }
-        if !refuted.is_empty() {
-            for (at, row) in self.rows_of(app) {
-                for statement in statements(at, row) {
-                    refuted.update(statement.identity.image, |known| {
-                        if statement.verifies_again(known.identity) {
-                            known.verified_at = known.verified_at.max(Some(at));
-                        }
-                    });
-                }
+            if row.is_verified_return() {
+                standing.returned.push(at, row.serving.image);
             }
         }
-        Standing { refuted }
-    }
-
-    /// The releases that were verified and still count, newest first, from the row before `end` backwards (`usize::MAX`: all).
-    pub(crate) fn vouched<'h>(
-        &'h self,
-        app: &str,
-        standing: &'h Standing,
-        end: usize,
-    ) -> impl Iterator<Item = Statement> + 'h {
-        let app = Key::of(app);
-        self.rows[..end.min(self.rows.len())]
-            .iter()
-            .enumerate()
-            .rev()
-            .filter(move |(_, row)| row.app == app)
-            .flat_map(|(at, row)| statements(at, row))
-            .filter(|statement| standing.vouches_for(statement))
+        standing
     }
 }
 
-impl Standing {
-    /// Whether nothing newer speaks against it, or it was verified again since.
-    fn vouches_for(&self, statement: &Statement) -> bool {
-        self.refuted
-            .get(statement.identity.image)
-            .filter(|known| known.identity.is_same_as(statement.identity))
-            .all(|known| statement.at >= known.at || known.is_outdated())
+impl Standing<'_> {
+    /// The releases that were verified, newest first, from the row before `end` backwards
+    /// (`usize::MAX`: all).
+    pub(crate) fn vouched(&self, end: usize) -> impl Iterator<Item = Statement> {
+        self.history
+            .rows_before(&self.app, end)
+            .flat_map(|(at, row)| statements(at, row))
+    }
+
+    /// Whether nothing newer speaks against a statement, or the release was verified again since.
+    pub(crate) fn vouches_for(&self, statement: &Statement) -> bool {
+        self.refutation(statement.identity)
+            .is_none_or(|refuted| statement.at >= refuted.at)
     }
 
     /// Whether the last word on a release is that it is bad, or that a person left it.
     pub(crate) fn refutes(&self, identity: Identity) -> bool {
-        self.refuted
-            .get(identity.image)
-            .any(|known| known.identity.is_same_as(identity) && !known.is_outdated())
+        self.refutation(identity).is_some()
     }
-}
 
-impl Refutation {
-    /// A rollback that leaves a release for another configuration of it verifies in the same row.
-    fn is_outdated(&self) -> bool {
-        self.verified_at.is_some_and(|verified| verified >= self.at)
+    /// Whether the last word on a release is that it is good.
+    pub(crate) fn has_verified(&self, identity: Identity) -> bool {
+        self.refutation(identity).is_none()
+            && (self.newest_verified(identity).is_some() || self.newest_return(identity.image).is_some())
     }
-}
 
-fn refute(refuted: &mut ByImage<Refutation>, identity: Identity, at: usize) {
-    let mut is_known = false;
-    refuted.update(identity.image, |known| {
-        if known.identity == identity {
-            known.at = known.at.max(at);
-            is_known = true;
+    /// The newest that speaks against a release and was not outdated by verifying it again.
+    fn refutation(&self, identity: Identity) -> Option<Refutation> {
+        let rows = self.rows_with(identity.image);
+        let mut verified = None;
+        let mut refuted = None;
+        for (at, row) in rows {
+            if !row.shipped.is_same_as(identity) {
+                continue;
+            }
+            if row.is_verified() {
+                verified = Some(at);
+                break;
+            }
+            if row.refutes() {
+                refuted = Some(Refutation {
+                    at,
+                    is_exact: !row.shipped.configuration.is_none(),
+                });
+                break;
+            }
         }
-    });
-    if !is_known {
-        refuted.insert(
-            identity.image,
-            Refutation {
-                identity,
-                at,
-                verified_at: None,
-            },
-        );
+        // A rollback that leaves a release for another configuration of it verifies that one in the same row.
+        let newer_than = verified
+            .map_or(0, |at| at + 1)
+            .max(refuted.map_or(0, |it| it.at + 1));
+        let left = self.newest_leaving(identity, newer_than).or(refuted)?;
+        // A return verifies an image with whatever configuration served before it, which need not be the refuted one.
+        let is_outdated = !left.is_exact
+            && self
+                .newest_return(identity.image)
+                .is_some_and(|returned| returned >= left.at);
+        (!is_outdated).then_some(left)
+    }
+
+    fn newest_verified(&self, identity: Identity) -> Option<usize> {
+        self.rows_with(identity.image)
+            .find(|(_, row)| row.is_verified() && row.shipped.is_same_as(identity))
+            .map(|(at, _)| at)
+    }
+
+    fn newest_return(&self, image: ImageKey) -> Option<usize> {
+        self.returned
+            .places(image)
+            .find(|at| self.history.row(*at).serving.image.is_same_as(image))
+    }
+
+    /// The newest rollback that left a release, from a place on. It names what it left by image alone: the newest
+    /// older row that shipped that image knows the configuration.
+    fn newest_leaving(&self, identity: Identity, from: usize) -> Option<Refutation> {
+        self.left
+            .places(identity.image)
+            .take_while(|at| *at >= from)
+            .filter(|at| self.history.row(*at).previous.image.is_same_as(identity.image))
+            .find_map(|at| {
+                let shipping = self
+                    .rows_with(identity.image)
+                    .find(|(other, row)| *other < at && row.has_stayed());
+                let left = shipping.map_or(Key::NONE, |(_, row)| row.shipped.configuration);
+                let is_this = Identity {
+                    image: identity.image,
+                    configuration: left,
+                }
+                .is_same_as(identity);
+                is_this.then_some(Refutation {
+                    at,
+                    is_exact: !left.is_none(),
+                })
+            })
+    }
+
+    /// The rows that shipped an image, newest first.
+    pub(crate) fn rows_with(&self, image: ImageKey) -> impl Iterator<Item = (usize, &Row)> {
+        self.shipped
+            .places(image)
+            .map(|at| (at, self.history.row(at)))
+            .filter(move |(_, row)| row.shipped.image.is_same_as(image))
     }
 }
 
@@ -157,7 +177,7 @@ fn statements(at: usize, row: &Row) -> impl Iterator<Item = Statement> + use<> {
         at,
         origin: Origin::Shipped,
         identity: row.shipped,
-        release: row.release,
+        release: row.release.get(),
     });
     let returned = row.is_verified_return().then_some(Statement {
         at,
@@ -166,122 +186,78 @@ fn statements(at: usize, row: &Row) -> impl Iterator<Item = Statement> + use<> {
             image: row.serving.image,
             configuration: Key::NONE,
         },
-        release: row.serving.release,
+        release: row.serving.release.get(),
     });
     [shipped, returned].into_iter().flatten()
 }
 
-/// Values found by image: by digest where both are known, else by name, as [`ImageKey::is_same_as`].
+/// Places by the digest of their image. What has no digest is compared by name and stands in a list of its own.
 ///
-/// Names are kept apart by whether a digest stands beside them: thousands of digests may share `repo:latest`, and
-/// none of them is to be looked at for a question that knows its digest.
-struct ByImage<T> {
-    values: Vec<Option<T>>,
-    places: HashMap<Place, Vec<usize>, BuildHasherDefault<AsItIs>>,
+/// A hash table made for being filled once, in two allocations: it is built for every question.
+struct ByImage {
+    /// The newest place of each bucket, plus one.
+    heads: Vec<u32>,
+    /// Each place with the entry before it in its bucket, plus one.
+    entries: Vec<(u32, u32)>,
+    digestless: Vec<u32>,
 }
 
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Place {
-    Digest(Key),
-    NameAlone(Key),
-    Name(Key),
-}
-
-impl Hash for Place {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(match self {
-            Self::Digest(key) => key.0,
-            Self::NameAlone(key) => key.0.rotate_left(1),
-            Self::Name(key) => key.0.rotate_left(2),
-        });
-    }
-}
-
-impl<T> Default for ByImage<T> {
-    fn default() -> Self {
+impl ByImage {
+    /// Filled with more than this it gets slower, not wrong.
+    fn with_capacity(places: usize) -> Self {
         Self {
-            values: Vec::new(),
-            places: HashMap::default(),
+            heads: vec![0; places.next_power_of_two().max(1024)],
+            entries: Vec::new(),
+            digestless: Vec::new(),
         }
+    }
+
+    /// Takes places from the oldest to the newest.
+    fn push(&mut self, at: usize, image: ImageKey) {
+        let at = u32::try_from(at).unwrap_or(u32::MAX);
+        if image.digest.is_none() {
+            self.digestless.push(at);
+        } else {
+            let bucket = self.bucket(image.digest);
+            self.entries.push((at, self.heads[bucket]));
+            self.heads[bucket] = u32::try_from(self.entries.len()).unwrap_or_default();
+        }
+    }
+
+    /// The places that may hold an image, newest first; to be compared.
+    fn places(&self, image: ImageKey) -> impl Iterator<Item = usize> {
+        let mut next = if image.digest.is_none() {
+            0
+        } else {
+            self.heads[self.bucket(image.digest)]
+        };
+        let chained = std::iter::from_fn(move || {
+            let (at, before) = *self.entries.get(usize::try_from(next.checked_sub(1)?).ok()?)?;
+            next = before;
+            Some(at)
+        });
+        // Without a digest of its own it may be any of those that have one.
+        let others = if image.digest.is_none() {
+            &self.entries[..]
+        } else {
+            &[]
+        };
+        let all = others.iter().rev().map(|(at, _)| *at);
+        merged(chained.chain(all), self.digestless.iter().rev().copied())
+            .map(|at| usize::try_from(at).unwrap_or_default())
+    }
+
+    fn bucket(&self, digest: Key) -> usize {
+        usize::try_from(digest.0).unwrap_or_default() & (self.heads.len() - 1)
     }
 }
 
-impl<T: Copy> ByImage<T> {
-    fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    fn insert(&mut self, image: ImageKey, value: T) {
-        let at = self.values.len();
-        self.values.push(Some(value));
-        let first = if image.digest.is_none() {
-            Place::NameAlone(image.name)
-        } else {
-            Place::Digest(image.digest)
-        };
-        for place in [first, Place::Name(image.name)] {
-            self.places.entry(place).or_default().push(at);
-        }
-    }
-
-    fn places_of(&self, image: ImageKey) -> impl Iterator<Item = usize> {
-        let (first, second) = if image.digest.is_none() {
-            (Place::Name(image.name), None)
-        } else {
-            (Place::Digest(image.digest), Some(Place::NameAlone(image.name)))
-        };
-        [Some(first), second]
-            .into_iter()
-            .flatten()
-            .filter(|place| !matches!(place, Place::Name(Key::NONE) | Place::NameAlone(Key::NONE)))
-            .filter_map(|place| self.places.get(&place))
-            .flatten()
-            .copied()
-    }
-
-    fn get(&self, image: ImageKey) -> impl Iterator<Item = T> {
-        self.places_of(image).filter_map(|at| self.values[at])
-    }
-
-    fn update(&mut self, image: ImageKey, mut change: impl FnMut(&mut T)) {
-        let places: Vec<usize> = self.places_of(image).collect();
-        for at in places {
-            if let Some(value) = &mut self.values[at] {
-                change(value);
-            }
-        }
-    }
-
-    /// Takes out what is there for `image`.
-    fn take(&mut self, image: ImageKey) -> Vec<T> {
-        let places: Vec<usize> = self.places_of(image).collect();
-        places
-            .into_iter()
-            .filter_map(|at| self.values[at].take())
-            .collect()
-    }
-
-    fn values(&self) -> impl Iterator<Item = T> {
-        self.values.iter().flatten().copied()
-    }
-}
-
-/// Keys are hashes already.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
-    }
+/// Two descending sequences as one.
+fn merged(one: impl Iterator<Item = u32>, other: impl Iterator<Item = u32>) -> impl Iterator<Item = u32> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(left), Some(right)) if left < right => other.next(),
+        (Some(_), _) => one.next(),
+        (None, _) => other.next(),
+    })
 }

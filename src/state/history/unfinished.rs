@@ -4,7 +4,6 @@ use crate::error::Result;
 use crate::state::deployer::{self, Liveness};
 use crate::state::history::History;
 use crate::state::record::{Deployer, Mark, Start};
-use crate::state::row::Row;
 
 /// A deployment that was cut off.
 #[derive(Clone, Debug)]
@@ -34,10 +33,13 @@ impl History {
         lock_is_held: bool,
         liveness: impl Fn(&Deployer) -> Liveness,
     ) -> Result<Vec<Unfinished>> {
-        let open: Vec<&Row> = self.rows.iter().filter(|row| row.is_open()).collect();
+        let open = (0..self.len()).filter(|at| self.row(*at).is_open());
+        let open: Vec<(u128, usize)> = open
+            .map(|at| Ok((self.whole(at)?.id, at)))
+            .collect::<Result<_>>()?;
         let mut found = Vec::new();
-        for rows in open.chunk_by(|one, other| one.id == other.id) {
-            let Some(start) = self.attempt(rows[0])?.start else {
+        for rows in open.chunk_by(|(one, _), (other, _)| one == other) {
+            let Some(start) = self.attempt(rows[0].1)?.start else {
                 continue;
             };
             let is_gone = match liveness(&start.deployer) {
@@ -47,8 +49,8 @@ impl History {
             };
             if is_gone {
                 let mut marks = Vec::new();
-                for row in rows {
-                    marks.extend(self.mark(row)?);
+                for (_, at) in rows {
+                    marks.extend(self.mark(*at)?);
                 }
                 found.push(Unfinished { start, marks });
             }
