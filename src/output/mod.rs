@@ -147,6 +147,7 @@ impl Printer {
                 name: error.kind.name(),
                 message: &error.message,
                 causes: &error.causes,
+                excerpt: error.excerpt.as_deref().map(|excerpt| render(excerpt, false)),
                 hints: &error.hints,
             });
             return;
@@ -183,6 +184,9 @@ struct ErrorView<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     causes: &'a [String],
+    /// The place in a file, or what there is to choose from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    excerpt: Option<String>,
     hints: &'a [String],
 }
 
