@@ -493,14 +493,15 @@ impl Memory {
             }
         }
         if target.release.is_none() && expectation.kind != Kind::Live {
-            self.release = counted()
+            // The first one seen stays: a newer release of the same image is not the one that was shipped.
+            let shown = counted()
                 .filter(|instance| {
                     instance.release > target.newest_before
                         && target.agrees(instance, self.digest.as_ref()) != Some(false)
                 })
                 .filter_map(|instance| instance.release)
-                .min()
-                .or(self.release);
+                .min();
+            self.release = shown.into_iter().chain(self.release).min();
         }
     }
 
