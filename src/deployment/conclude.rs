@@ -148,6 +148,8 @@ pub(crate) fn without_release(job: &Job<'_>, provider: &ProviderEnd) -> Option<S
     }
     match provider.class {
         Some(class) if class.is_configuration() => Some(Stage::NoReleaseConfig),
+        // Our own deadline says nothing about flyctl or Fly: what serves decides.
+        Some(FailureClass::TimedOut) => None,
         Some(class) if class.is_provider() => Some(Stage::NoRelease),
         _ => None,
     }
@@ -216,6 +218,7 @@ pub(crate) fn explain(job: &mut Job<'_>) {
     }
     worst_first(job);
     left_behind(job);
+    ended_elsewhere(job);
 }
 
 /// Where flyctl gave up before an instance's own deadline, the verdict names the instances that stayed behind; what
@@ -310,18 +313,28 @@ pub(crate) fn disagreements(job: &mut Job<'_>) {
                 release.number
             ));
         }
-        for release in newer_of_others(job, list) {
+    }
+    job.course.warnings.extend(warnings);
+    ended_elsewhere(job);
+}
+
+/// Releases of others that came to nothing meanwhile: named, and in nobody's way.
+fn ended_elsewhere(job: &mut Job<'_>) {
+    let list = job.course.releases_now.as_deref().unwrap_or_default();
+    let idle = newer_of_others(job, list)
+        .into_iter()
+        .filter(|release| !is_run(job, release.number));
+    let warnings: Vec<String> = idle
+        .map(|release| {
             let theirs = Theirs {
                 number: release.number,
                 user: release.user.clone(),
                 image: release.image.clone(),
             };
             let status = release.status.as_str();
-            warnings.push(format!(
-                "{theirs} was made meanwhile and is not ours; it is `{status}`, and no instance runs it"
-            ));
-        }
-    }
+            format!("{theirs} was made meanwhile and is not ours; it is `{status}`, and no instance runs it")
+        })
+        .collect();
     job.course.warnings.extend(warnings);
 }
 
