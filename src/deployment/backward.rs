@@ -8,7 +8,7 @@ use crate::deployment::attempt::Attempt;
 use crate::deployment::baseline::Baseline;
 use crate::deployment::course::{self, Options};
 use crate::deployment::event::{Phase, What};
-use crate::deployment::expect::{self, Ground, Naming};
+use crate::deployment::expect::{self, Ground};
 use crate::deployment::forward::{file_variables, service_start, settle_the_past};
 use crate::deployment::job::{Course, Destination, Job, NoWay, Stage};
 use crate::deployment::prepare::{Facts, Look, settings};
@@ -28,7 +28,6 @@ use crate::session::Session;
 use crate::state::history::{History, Known};
 use crate::state::record::{Configuration, Kind};
 use crate::verification::expectation::Kind as Verifying;
-use crate::verification::identity::Names;
 
 /// What `shipctl rollback` was asked for.
 #[derive(Clone, Debug)]
@@ -247,9 +246,9 @@ fn job<'s>(
     shipment.strategy =
         Some(returning::strategy(&Some(facts.machines.clone()), &baseline.instances).to_owned());
     let address = health.forced || facts.addresses.iter().any(Address::is_public);
-    let mut words = Names::default();
-    words.words.extend(destination.version.clone());
-    let named_before = destination.version.is_some();
+    let others = recall::others(history, &service.app, &baseline, Some(&destination.image));
+    let names = expect::as_it_answered(&destination, others);
+    let named_before = names.named_before;
     let target = expect::shipped_target(
         baseline.newest,
         Some(destination.image.clone()),
@@ -265,15 +264,19 @@ fn job<'s>(
         address,
         forced: health.forced,
         target,
-        names: Naming {
-            expected: words,
-            named_before,
-            ..Naming::default()
-        },
+        names,
         answered_before: destination.answered,
     });
     if !named_before {
         expectation.identity.mode = Identity::Off;
+    }
+    for (name, group) in &mut expectation.groups {
+        let had = pick
+            .target
+            .entry
+            .as_ref()
+            .and_then(|entry| entry.instances.get(name));
+        group.had = had.copied();
     }
     let back = way_back(&baseline, recall.as_ref(), &facts, service);
     let migration_runs = facts

@@ -120,6 +120,7 @@ fn groups(
             checks: config.checks.len(),
             named_before,
             recreated: matches!(kind, Kind::Return | Kind::Rollback) && !present,
+            had: None,
         };
         (name.clone(), expectation)
     };
@@ -214,22 +215,62 @@ pub(crate) fn of_return(
     };
     expectation.target = shipped_target(newest, Some(destination.image.clone()), also);
     expectation.groups = groups(&shipment.file, baseline, Kind::Return, forced);
+    for (name, group) in &mut expectation.groups {
+        // What the refuted release removed is made again; flyctl decides with how many.
+        group.recreated |= !forward.groups.contains_key(name);
+    }
     expectation
         .primary_region
         .clone_from(&shipment.file.primary_region);
-    expectation.identity.expected = Names::default();
-    expectation
-        .identity
-        .expected
+    let mut others = forward.identity.others.clone();
+    others
         .words
-        .extend(destination.version.clone());
-    expectation.identity.others = Names::default();
+        .extend(forward.identity.expected.words.iter().cloned());
+    others
+        .images
+        .extend(forward.identity.expected.images.iter().cloned());
+    others.shas.extend(forward.identity.expected.shas.iter().cloned());
+    let names = as_it_answered(destination, others);
+    expectation.identity.expected = names.expected;
+    expectation.identity.others = names.others;
     expectation.identity.both = BTreeSet::new();
     if destination.version.is_none() {
         // A target that named nothing is not judged by its name (DESIGN 6).
         expectation.identity.mode = Identity::Off;
     }
     expectation
+}
+
+/// A target that is gone back to is expected to answer what it answered when it served; what named others does not
+/// name it, as far as it shared no name with them.
+pub(crate) fn as_it_answered(destination: &Destination, mut others: Names) -> Naming {
+    let mut expected = Names::default();
+    expected.words.extend(destination.version.clone());
+    others
+        .images
+        .retain(|image| !image.is_same_as(&destination.image));
+    others.words.retain(|word| !expected.matches(word));
+    if let Some(version) = &destination.version {
+        let alone = |names: Names| !names.matches(version);
+        others.shas.retain(|sha| {
+            alone(Names {
+                shas: BTreeSet::from([sha.clone()]),
+                ..Names::default()
+            })
+        });
+        others.images.retain(|image| {
+            alone(Names {
+                images: vec![image.clone()],
+                ..Names::default()
+            })
+        });
+    }
+    Naming {
+        expected,
+        others,
+        named_before: destination.version.is_some(),
+        both: BTreeSet::new(),
+    }
 }
 
 /// What flyctl may wait for one machine: that of shipctl for an instance, in whole seconds.

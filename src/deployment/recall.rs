@@ -101,6 +101,21 @@ pub(crate) fn naming(
         built.as_ref().and_then(|known| known.git.as_ref())
     };
     let expected = names_of(shipping.image, shipping.label, git, shipping.said);
+    let others = others(history, app, baseline, shipping.image);
+    let before = known
+        .and_then(|known| known.git.as_ref())
+        .and_then(|git| git.describe.as_deref());
+    let after = git.and_then(|git| git.describe.as_deref());
+    Naming {
+        named_before: named_itself(baseline, known),
+        both: expect::both(before, after),
+        expected,
+        others,
+    }
+}
+
+/// What names other releases than `image`: the baseline's answer, and what the ledger holds.
+pub(crate) fn others(history: &History, app: &str, baseline: &Baseline, image: Option<&Image>) -> Names {
     let mut others = Names::default();
     others.words.extend(baseline.version.clone());
     if let Some(image) = &baseline.image {
@@ -114,7 +129,7 @@ pub(crate) fn naming(
         let same = entry
             .image
             .as_ref()
-            .zip(shipping.image)
+            .zip(image)
             .is_some_and(|(one, other)| one.is_same_as(other));
         if !same {
             others.words.extend(entry.version);
@@ -123,16 +138,7 @@ pub(crate) fn naming(
             }
         }
     }
-    let before = known
-        .and_then(|known| known.git.as_ref())
-        .and_then(|git| git.describe.as_deref());
-    let after = git.and_then(|git| git.describe.as_deref());
-    Naming {
-        named_before: named_itself(baseline, known),
-        both: expect::both(before, after),
-        expected,
-        others,
-    }
+    others
 }
 
 /// The service named its own release at the baseline, or when it was last verified.

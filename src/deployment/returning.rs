@@ -142,11 +142,13 @@ async fn try_until_back(
         let (provider, judgement) = once(attempt, job, &call, expectation, deadline, &mut interrupts).await?;
         let verdict = judgement.verdict;
         let reason = judgement.reasons.first().cloned().unwrap_or_default();
+        let warnings = judgement.warnings.clone();
         job.course.afterwards = Some(judgement);
         let again =
             provider.class.is_some_and(|class| class.is_transient()) && Instant::now() + PAUSE < deadline;
         match verdict {
             Verdict::Verified => {
+                job.course.warnings.extend(warnings);
                 job.course.stage = Stage::Returned;
                 return Ok(());
             }

@@ -76,6 +76,8 @@ pub(crate) struct GroupExpectation {
     pub(crate) named_before: bool,
     /// A return makes it again, with flyctl's count.
     pub(crate) recreated: bool,
+    /// How many instances it had when the target was last verified, where the baseline has none.
+    pub(crate) had: Option<usize>,
 }
 
 /// What ran before anything was changed.

@@ -399,11 +399,12 @@ impl<'a> Bench<'a> {
                     instances(now),
                     if needed == 1 { "is" } else { "are" }
                 ));
-            } else if group.recreated && was.is_some_and(|was| now < was) {
+            } else if group.recreated
+                && let Some(had) = was.or(group.had).filter(|had| now < *had)
+            {
                 warnings.push(format!(
-                    "group `{name}` was made again with {}; `fly scale count {name}={} -a {}` brings the others back",
+                    "group `{name}` was made again with {}; `fly scale count {name}={had} -a {}` brings the others back",
                     instances(now),
-                    was.unwrap_or(now),
                     self.expectation.app
                 ));
             } else if group.named_before && was.is_none() && self.expectation.baseline.is_some() {

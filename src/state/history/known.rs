@@ -1,5 +1,7 @@
 //! What the ledger holds of one release: what shipped it, with which configuration, and what it answered.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::error::Result;
@@ -37,6 +39,8 @@ pub(crate) struct Known {
     pub(crate) version: Option<String>,
     /// The path that was asked answered 2xx.
     pub(crate) answered: bool,
+    /// How many instances each process group had when it was judged.
+    pub(crate) instances: BTreeMap<String, usize>,
 }
 
 /// What the ledger adds to a release of the provider's list.
@@ -48,6 +52,19 @@ pub(crate) struct ReleaseFacts {
     /// `verified`, `refuted` or `inconclusive`, as last judged.
     pub(crate) verdict: Option<String>,
     pub(crate) actor: Option<String>,
+}
+
+/// The instances of an app in a report, by group.
+fn instances(report: &Value, app: &str) -> BTreeMap<String, usize> {
+    let services = report["services"].as_array().into_iter().flatten();
+    let mut counts = BTreeMap::new();
+    for service in services.filter(|service| service["app"] == app) {
+        let groups = service["instances"].as_array().into_iter().flatten();
+        for group in groups.filter_map(|instance| instance["group"].as_str()) {
+            *counts.entry(group.to_owned()).or_insert(0) += 1;
+        }
+    }
+    counts
 }
 
 impl History {
@@ -71,6 +88,7 @@ impl History {
             release_command: false,
             version: None,
             answered: false,
+            instances: BTreeMap::new(),
         };
         if let Some(start) = attempt.start {
             (known.id, known.at) = (start.id, start.started_at);
@@ -87,6 +105,7 @@ impl History {
             known.outcome = Some(end.outcome);
             let service = end.services.into_iter().find(|it| Key::of(&it.app) == app);
             if let Some(service) = service {
+                known.instances = instances(&end.report, &service.app);
                 let shipped = service.image.as_deref().map(Image::parse);
                 known.image = shipped.or(known.image).map(|it| it.with_digest(service.digest));
                 known.verdict = Some(service.verdict);

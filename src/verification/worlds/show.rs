@@ -238,6 +238,7 @@ pub(super) fn expectation(world: &World) -> Expectation {
                 checks: group.checks,
                 named_before: !live,
                 recreated: false,
+                had: None,
             };
             (group.name.to_owned(), expected)
         })
