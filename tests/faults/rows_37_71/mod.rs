@@ -1,1 +1,16 @@
 //! Rows 37 to 71 of the matrix.
+
+mod answers;
+mod concurrency;
+mod files;
+mod first;
+mod flyctl;
+mod groups;
+mod migration;
+mod repetition;
+mod returns;
+mod rollbacks;
+mod state;
+mod stopped;
+mod times;
+mod tools;

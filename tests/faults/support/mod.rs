@@ -5,8 +5,8 @@ mod scene;
 mod truth;
 
 pub(crate) use process::{Ended, Running};
-pub(crate) use scene::{Builder, Scene};
-pub(crate) use truth::Machine;
+pub(crate) use scene::{Builder, Call, Elsewhere, Scene};
+pub(crate) use truth::{Machine, Truth};
 
 /// Two machines in one region behind the proxy, with one HTTP check; flyctl starts stopped ones again.
 pub(crate) const FLY_TOML: &str = r#"app = "shop"
