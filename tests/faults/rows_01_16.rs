@@ -275,6 +275,46 @@ fn fault_14_a_region_keeps_the_old_image() {
     assert!(reasons.contains(&lost.id) && reasons.contains("sjc"), "{reasons}");
 }
 
+/// The host of the machine in `sjc` is lost as a deploy begins: flyctl passes over it, and nothing answers for it.
+fn lose_host(scene: &Scene) -> Machine {
+    let machines = scene.truth().machines("shop");
+    let lost = machines.into_iter().find(|machine| machine.region == "sjc");
+    let lost = lost.expect("a machine in sjc");
+    let order = json!({
+        "do": "host", "app": "shop", "machine": lost.id, "reachable": false, "serves": false, "on_call": "query viewer",
+    });
+    let elsewhere = scene.elsewhere();
+    elsewhere.order(order.clone());
+    elsewhere.deploy("v2", &WAIT).exits(0);
+    let then = elsewhere.truth();
+    assert_eq!(then.newest("shop").status, "complete");
+    assert_eq!(then.tags("shop"), ["v1", "v2"]);
+    scene.order(order);
+    lost
+}
+
+#[test]
+fn fault_14_a_host_that_flyctl_says_is_lost() {
+    // A flyctl that prints `host_status`: the return goes on without that machine.
+    let scene = two_regions();
+    scene.order(json!({"do": "settings", "host_status": true}));
+    let lost = lose_host(&scene);
+    let document = scene.deploy("v2").run().concludes("rolled_back", 7);
+    assert!(reasons(&document).contains(&lost.id), "{document:#}");
+    assert_eq!(scene.truth().tags("shop"), ["v1", "v1"]);
+}
+
+#[test]
+fn fault_14_a_host_that_is_lost_in_silence() {
+    // This flyctl does not say it: whether the machine still serves cannot be told, and it is named.
+    let scene = two_regions();
+    let lost = lose_host(&scene);
+    let document = scene.deploy("v2").run().concludes("inconclusive", 9);
+    assert!(reasons(&document).contains(&lost.id), "{document:#}");
+    assert_eq!(document["services"][0]["verdict"], "refuted", "{document:#}");
+    assert_eq!(scene.truth().tags("shop"), ["v1", "v1"]);
+}
+
 #[test]
 fn fault_14_a_filter_is_refused() {
     let scene = two_regions();

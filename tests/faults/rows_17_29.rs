@@ -316,6 +316,13 @@ fn fault_25_api_unreachable() {
 }
 
 #[test]
+fn fault_25_api_unreachable_from_the_deploy_on() {
+    let scene = Scene::builder().timeout("5s").ready();
+    let gone = json!({"do": "fault", "kind": "unreachable", "count": 100_000, "on_call": "query viewer"});
+    provider(&scene, &gone, false);
+}
+
+#[test]
 fn fault_26_config_names_a_missing_file() {
     let scene = Scene::builder().ready();
     let elsewhere = scene.elsewhere();
