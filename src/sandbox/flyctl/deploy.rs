@@ -10,18 +10,14 @@ use super::super::duration;
 use super::super::machine::Machine;
 use super::super::world::Millis;
 use super::failure::{CallError, Cause, Client, Failure};
+use super::image;
 use super::project;
 use super::read::{machines_path, user};
 use super::session::{Call, Session};
-use super::{bluegreen, canary, image, launch, release_command, rolling};
 
 /// flyctl's own defaults, in seconds.
 const WAIT: f64 = 300.0;
 const LEASE: f64 = 13.0;
-/// How long the question about a DNS name goes on in vain.
-const DNS: f64 = 60.0;
-/// What Go prints when flyctl asks a client that its cancelled context no longer holds.
-const PANIC: &str = "panic: interface conversion: interface {} is nil, not *client.Client [recovered, repanicked]\n\ngoroutine 1 [running]:\nmain.main()\n\t/home/runner/work/flyctl/flyctl/main.go:26 +0x18";
 
 /// How machines are replaced.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,22 +61,22 @@ pub(super) struct Deployment<'a> {
     /// Seconds for a state, and again for health.
     pub(super) wait: f64,
     pub(super) release_wait: f64,
-    lease: f64,
+    pub(super) lease: f64,
     /// The machines that are the app's own and that no filter leaves out.
     pub(super) machines: Vec<Machine>,
     /// Groups of the configuration without a machine.
-    new_groups: Vec<String>,
-    release: RefCell<(String, u64)>,
+    pub(super) new_groups: Vec<String>,
+    pub(super) release: RefCell<(String, u64)>,
     flyctl_version: String,
     env: Vec<(String, String)>,
     guest: Value,
     files: Vec<Value>,
-    leases: RefCell<BTreeMap<String, String>>,
-    renewed: Cell<Millis>,
+    pub(super) leases: RefCell<BTreeMap<String, String>>,
+    pub(super) renewed: Cell<Millis>,
     /// That we were told to end was remarked on.
-    remarked: Cell<bool>,
+    pub(super) remarked: Cell<bool>,
     /// Machines keep what they run and only restart under the new release: what `secrets set` does.
-    restart: bool,
+    pub(super) restart: bool,
 }
 
 /// The command.
@@ -356,362 +352,6 @@ impl<'a> Deployment<'a> {
             }
             None => self.config.machine_config(group, &made, before),
         }
-    }
-
-    /// From the first addresses to the last word.
-    async fn carry_out(&self) -> Result<(), Failure> {
-        let first = self.is_first()?;
-        if first && !self.session.arguments.switch("no-public-ips", false) {
-            self.provision_addresses().await?;
-        }
-        self.create_release().await?;
-        self.set_status("running")
-            .await
-            .map_err(|error| error.within(""))?;
-        let result = self.ship(first).await;
-        self.conclude(result).await
-    }
-
-    /// Nothing was ever completed here.
-    fn is_first(&self) -> Result<bool, Failure> {
-        self.session
-            .world
-            .look(|world, _| world.apps.get(&self.app).is_some_and(|app| !app.deployed()))
-            .map_err(Failure::from)
-    }
-
-    async fn provision_addresses(&self) -> Result<(), Failure> {
-        let public = self
-            .config
-            .groups()
-            .iter()
-            .any(|group| self.config.has_services(group));
-        if !public {
-            return Ok(());
-        }
-        self.session.out(&format!("Provisioning ips for {}", self.app));
-        for (kind, words) in [("v6", "Dedicated ipv6"), ("shared_v4", "Shared ipv4")] {
-            let call = Call::generated("mutation allocateIpAddress", &self.app);
-            let address = self
-                .session
-                .call(call, |world, now| {
-                    Ok(world.allocate(&self.app, kind, "global", now))
-                })
-                .await
-                .map_err(|error| error.within(""))?;
-            if let Some(address) = address {
-                self.session.out(&format!("  {words}: {}", address.ip));
-            }
-        }
-        self.session
-            .out("  Add a dedicated ipv4 with: fly ips allocate-v4\n");
-        Ok(())
-    }
-
-    async fn create_release(&self) -> Result<(), Failure> {
-        let call = Call::generated("mutation createRelease", &self.app);
-        let made = self
-            .session
-            .call(call, |world, now| {
-                let definition = self.config.definition.clone();
-                let index = world.add_release(&self.app, &self.image, definition, "pending", now);
-                let release = index.and_then(|index| world.apps.get(&self.app)?.releases.get(index));
-                Ok(release.map(|release| (release.id.clone(), release.version)))
-            })
-            .await
-            .map_err(|error| error.within(""))?;
-        self.release.replace(made.unwrap_or_default());
-        Ok(())
-    }
-
-    async fn set_status(&self, status: &str) -> Result<(), CallError> {
-        let id = self.release.borrow().0.clone();
-        let call = Call::generated("mutation updateRelease", &self.app);
-        self.session
-            .call(call, |world, _| {
-                write_status(world, &self.app, &id, status);
-                Ok(())
-            })
-            .await
-    }
-
-    /// Everything that happens under a running release.
-    async fn ship(&self, first: bool) -> Result<(), Failure> {
-        if !self.restart {
-            self.announce(first);
-            release_command::run(self).await?;
-            if self.strategy == Strategy::Canary && !self.machines.is_empty() {
-                canary::run(self).await?;
-            }
-            self.destroy_removed_groups().await?;
-            if !self.session.arguments.switch("update-only", false) && !self.new_groups.is_empty() {
-                launch::new_groups(self, &self.new_groups).await?;
-            }
-        }
-        let machines: Vec<&Machine> = self
-            .machines
-            .iter()
-            .filter(|machine| self.is_configured(machine))
-            .collect();
-        if machines.is_empty() {
-            return Ok(());
-        }
-        self.acquire_leases(&machines).await?;
-        self.session.out(&format!(
-            "Updating existing machines in '{}' with {} strategy",
-            self.app,
-            self.strategy.word()
-        ));
-        match self.strategy {
-            Strategy::Bluegreen => bluegreen::run(self, &machines).await,
-            _ => rolling::run(self, &machines).await,
-        }
-    }
-
-    fn is_configured(&self, machine: &Machine) -> bool {
-        self.config.groups().iter().any(|group| group == machine.group())
-    }
-
-    /// What this deployment makes and removes.
-    fn announce(&self, first: bool) {
-        let removed: Vec<_> = self
-            .machines
-            .iter()
-            .filter(|machine| !self.is_configured(machine))
-            .collect();
-        let makes = !self.session.arguments.switch("update-only", false) && !self.new_groups.is_empty();
-        if !makes && removed.is_empty() {
-            return;
-        }
-        if first || self.machines.is_empty() {
-            self.session.out("This deployment will:");
-        } else {
-            self.session.out("Process groups have changed. This will:");
-        }
-        let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
-        for machine in removed {
-            *groups.entry(machine.group()).or_default() += 1;
-        }
-        let plural = |count: usize| if count == 1 { "" } else { "s" };
-        for (group, count) in groups {
-            self.session.out(&format!(
-                " * destroy {count} \"{group}\" machine{}",
-                plural(count)
-            ));
-        }
-        for group in self.new_groups.iter().filter(|_| makes) {
-            let (count, standby) = launch::count(self, group);
-            let standby = if standby {
-                " and 1 standby machine for it"
-            } else {
-                ""
-            };
-            self.session.out(&format!(
-                " * create {count} \"{group}\" machine{}{standby}",
-                plural(count)
-            ));
-        }
-        self.session.out("");
-    }
-
-    async fn destroy_removed_groups(&self) -> Result<(), Failure> {
-        for machine in self
-            .machines
-            .iter()
-            .filter(|machine| !self.is_configured(machine))
-        {
-            let path = self.path(&format!("/{}", machine.id));
-            self.session
-                .call(self.machines_call("DELETE", &path), |world, now| {
-                    world.destroy_machine(&self.app, &machine.id, None, now)
-                })
-                .await
-                .map_err(|error| error.within(&format!("failed to destroy VM {}", machine.id)))?;
-        }
-        Ok(())
-    }
-
-    /// All or none: each conflict is warned of, then the deployment fails (capture `deploy_lease_conflict`).
-    async fn acquire_leases(&self, machines: &[&Machine]) -> Result<(), Failure> {
-        let mut failed = false;
-        for machine in machines {
-            let id = &machine.id;
-            let path = self.path(&format!("/{id}/lease"));
-            let call = self.machines_call("POST", &path);
-            let taken = self
-                .session
-                .call(call, |world, now| {
-                    world.lease(&self.app, id, None, None, self.lease, now)
-                })
-                .await;
-            match taken {
-                Ok(nonce) => {
-                    self.leases.borrow_mut().insert(id.clone(), nonce);
-                }
-                Err(error) => {
-                    failed = true;
-                    let text = error.text();
-                    self.session.log(
-                        "WARN",
-                        &format!("failed to acquire lease: failed to get lease on VM {id}: {text}\n"),
-                    );
-                }
-            }
-        }
-        if failed {
-            return Err(Failure::new("error acquiring leases on all machines"));
-        }
-        Ok(())
-    }
-
-    pub(super) fn nonce(&self, id: &str) -> Option<String> {
-        self.leases.borrow().get(id).cloned()
-    }
-
-    /// Remembers the lease of a machine that was made with one.
-    pub(super) fn holds(&self, id: &str, nonce: String) {
-        self.leases.borrow_mut().insert(id.to_owned(), nonce);
-    }
-
-    /// Lengthens our leases where a third of their time is over.
-    pub(super) fn renew_leases(&self) {
-        let leases = self.leases.borrow().clone();
-        if leases.is_empty() {
-            return;
-        }
-        let _ = self.session.world.touch(|world, now| {
-            if now - self.renewed.get() < world.span((self.lease - 1.0) / 3.0) {
-                return ((), false);
-            }
-            self.renewed.set(now);
-            for (id, nonce) in &leases {
-                let renewed = world.lease(&self.app, id, Some(nonce), None, self.lease, now);
-                if let Ok(nonce) = renewed {
-                    self.leases.borrow_mut().insert(id.clone(), nonce);
-                }
-            }
-            ((), true)
-        });
-    }
-
-    pub(super) fn release_leases(&self) {
-        let leases = std::mem::take(&mut *self.leases.borrow_mut());
-        if leases.is_empty() {
-            return;
-        }
-        let _ = self.session.world.change(|world, now| {
-            for (id, nonce) in &leases {
-                world.drop_lease(&self.app, id, nonce, now);
-            }
-        });
-    }
-
-    /// Writes the last status, gives leases back, asks for DNS names, and says the last word.
-    async fn conclude(&self, result: Result<(), Failure>) -> Result<(), Failure> {
-        let canceled = self.session.is_canceled() && self.strategy != Strategy::Bluegreen;
-        let status = match &result {
-            Ok(()) => "complete",
-            Err(_) if canceled => "interrupted",
-            Err(_) => "failed",
-        };
-        if canceled && result.is_err() {
-            return Err(self.interrupted());
-        }
-        if self.session.is_canceled() {
-            self.write_anyway(status);
-        } else if let Err(error) = self.set_status(status).await {
-            if result.is_ok() {
-                self.release_leases();
-                return Err(error.within("failed to set final release status"));
-            }
-            let text = error.text();
-            self.session.log(
-                "WARN",
-                &format!("failed to set final release status after deployment failure: {text}\n"),
-            );
-        }
-        self.release_leases();
-        self.ask_dns().await?;
-        result?;
-        if self.restart {
-            return Ok(());
-        }
-        self.session.out(&format!(
-            "\nVisit your newly deployed app at https://{}.fly.dev/",
-            self.app
-        ));
-        Ok(())
-    }
-
-    /// Writes a status though we were told to end.
-    fn write_anyway(&self, status: &str) {
-        let id = self.release.borrow().0.clone();
-        let _ = self
-            .session
-            .world
-            .change(|world, _| write_status(world, &self.app, &id, status));
-    }
-
-    /// Told to end: the release is `interrupted`, the leases stay, and flyctl panics (capture `deploy_sigint_health`).
-    fn interrupted(&self) -> Failure {
-        self.write_anyway("interrupted");
-        let leases = self.leases.borrow();
-        if !leases.is_empty() {
-            let info = "detected canceled context and allowing 500ms to release machine";
-            self.session.log("INFO", &format!("{info} leases\n"));
-            for machine in self
-                .machines
-                .iter()
-                .filter(|machine| leases.contains_key(&machine.id))
-            {
-                let name = format!("{} [{}]", machine.id, machine.group());
-                self.session.log("INFO", &format!("{info} {name} lease\n"));
-            }
-        }
-        self.remark();
-        self.session.err(PANIC);
-        Failure::exit(2)
-    }
-
-    /// Two empty lines where the signal came in (captures `deploy_sigint_smoke`, `deploy_sigint_health`).
-    pub(super) fn remark(&self) {
-        if !self.remarked.replace(true) {
-            self.session.err("\n");
-        }
-    }
-
-    /// The question about public names that this version asks whatever its flags say, and that can fail a good
-    /// deployment (capture `deploy_dns_question_flag`).
-    async fn ask_dns(&self) -> Result<(), Failure> {
-        let asks = self
-            .session
-            .world
-            .look(|world, _| {
-                let public = world
-                    .apps
-                    .get(&self.app)
-                    .is_some_and(|app| !app.addresses.is_empty());
-                public && !world.settings.hide_ips_after_deploy
-            })
-            .unwrap_or(false);
-        if !asks {
-            return Ok(());
-        }
-        self.session
-            .err(&format!("Checking DNS configuration for {}.fly.dev", self.app));
-        self.session.pause(DNS).await;
-        Err(Failure::new(format!(
-            "expected 1 A records for {}.fly.dev., got 0",
-            self.app
-        )))
-    }
-}
-
-fn write_status(world: &mut super::super::world::World, app: &str, id: &str, status: &str) {
-    let releases = world.apps.get_mut(app).map(|app| &mut app.releases);
-    let release = releases.into_iter().flatten().find(|release| release.id == id);
-    if let Some(release) = release {
-        status.clone_into(&mut release.status);
     }
 }
 
