@@ -262,8 +262,8 @@ fn fault_23_token_refused_from_then_on() {
 
 /// A token that opens nothing here: 10, with its variable and never its value.
 #[track_caller]
-fn refused_token(variable: &str, value: &str) {
-    let scene = Scene::builder().ready();
+fn refused_token(builder: Builder, variable: &str, value: &str) {
+    let scene = builder.ready();
     let elsewhere = scene.elsewhere();
     let args = [
         "deploy",
@@ -283,12 +283,18 @@ fn refused_token(variable: &str, value: &str) {
 
 #[test]
 fn fault_24_wrong_token() {
-    refused_token("FLY_API_TOKEN", "fo1_no_such_token");
+    refused_token(Scene::builder(), "FLY_API_TOKEN", "fo1_no_such_token");
 }
 
 #[test]
 fn fault_24_token_of_another_organisation() {
-    refused_token("FLY_API_TOKEN_STAGING", "fo1_globex");
+    refused_token(Scene::builder(), "FLY_API_TOKEN_STAGING", "fo1_globex");
+}
+
+#[test]
+fn fault_24_token_in_a_variable_of_ones_own() {
+    let builder = Scene::builder().shipctl_toml("[environments.staging]\ntoken = \"SHOP_TOKEN\"");
+    refused_token(builder, "SHOP_TOKEN", "fo1_globex");
 }
 
 #[test]

@@ -23,7 +23,6 @@ pub(crate) struct Builder {
     files: Vec<(String, String)>,
     timeout: String,
     bake: String,
-    successes: u32,
     verify: String,
     extra: String,
     seed: Option<Value>,
@@ -60,11 +59,6 @@ impl Builder {
 
     pub(crate) fn bake(mut self, duration: &str) -> Self {
         duration.clone_into(&mut self.bake);
-        self
-    }
-
-    pub(crate) fn successes(mut self, count: u32) -> Self {
-        self.successes = count;
         self
     }
 
@@ -135,8 +129,8 @@ impl Builder {
             runs: Cell::new(0),
         };
         let file = format!(
-            "[project]\nname = \"{}\"\n\n[verify]\ntimeout = \"{}\"\nsuccesses = {}\nbake = \"{}\"\n{}\n{}",
-            self.project, self.timeout, self.successes, self.bake, self.verify, self.extra
+            "[project]\nname = \"{}\"\n\n[verify]\ntimeout = \"{}\"\nsuccesses = 2\nbake = \"{}\"\n{}\n{}",
+            self.project, self.timeout, self.bake, self.verify, self.extra
         );
         scene.write("shipctl.toml", &file);
         for (name, text) in &self.files {
@@ -170,7 +164,6 @@ impl Scene {
             files: vec![("fly.staging.toml".to_owned(), FLY_TOML.to_owned())],
             timeout: "20s".to_owned(),
             bake: "300ms".to_owned(),
-            successes: 2,
             verify: String::new(),
             extra: String::new(),
             seed: Some(
@@ -426,18 +419,8 @@ impl Call<'_> {
         self
     }
 
-    pub(crate) fn without_env(mut self, name: &str) -> Self {
-        self.command.env_remove(name);
-        self
-    }
-
     pub(crate) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.command.args(args);
-        self
-    }
-
-    pub(crate) fn directory(mut self, folder: impl AsRef<Path>) -> Self {
-        self.command.current_dir(folder);
         self
     }
 
