@@ -13,7 +13,9 @@ use crate::release::{Image, ReleaseNumber};
 use crate::verification::expectation::{Expectation, GroupExpectation, Kind, Place, SHORTEST_FOR_STATE};
 use crate::verification::memory::{Last, Memory, Seen};
 use crate::verification::probe::Word;
-use crate::verification::standing::{Checks, LAG, Mood, Standing, View, checks, describe, may_sleep};
+use crate::verification::standing::{
+    Checks, LAG, Mood, Standing, View, checks, describe, last_exit, may_sleep,
+};
 use crate::verification::{Evidence, InstanceReport, Judgement, Verdict};
 
 /// How long an instance may stay down after a crash before shipctl starts it: the platform restarts it sooner.
@@ -347,16 +349,15 @@ impl<'a> Bench<'a> {
             .filter_map(|(seen, _)| {
                 let crashed = !seen.crashes.is_empty() && seen.crashes.last() > seen.crash_when_good.as_ref();
                 let bad = match self.standing(seen) {
+                    _ if crashed => Some(format!("it crashed{}", last_exit(&seen.instance))),
                     Standing::Pending {
                         reason,
                         mood: Mood::Bad,
                         ..
                     } => Some(reason.clone()),
-                    _ if crashed => Some("it crashed".to_owned()),
                     _ => None,
                 }?;
-                let heard = seen.answers.last.as_ref().map(|last| last.at);
-                let confirmed = heard.is_none_or(|at| self.listed_since(at));
+                let confirmed = seen.answers.bad_since.is_none_or(|at| self.listed_since(at));
                 confirmed.then(|| format!("{}: {bad}, after it had been good", name(seen)))
             })
             .collect();

@@ -96,6 +96,8 @@ pub(crate) struct Answers {
     pub(crate) last: Option<Last>,
     /// When the answer came that completed the row which is needed.
     pub(crate) settled: Option<Instant>,
+    /// Since when nothing but bad answers came.
+    pub(crate) bad_since: Option<Instant>,
     pub(crate) first: Option<Instant>,
     pub(crate) report: ProbeReport,
     /// 2xx, whatever else was wrong.
@@ -107,7 +109,6 @@ pub(crate) struct Answers {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Last {
-    pub(crate) at: Instant,
     pub(crate) word: Word,
     pub(crate) silent: bool,
 }
@@ -117,6 +118,7 @@ impl Answers {
     fn forget(&mut self) {
         (self.good, self.bad, self.no_witness, self.no_connection) = (0, 0, 0, 0);
         self.last = None;
+        self.bad_since = None;
         self.settled = None;
         self.first = None;
     }
@@ -166,12 +168,12 @@ impl Answers {
         }
         if count == 1 {
             self.settled = None;
+            self.bad_since = (self.bad > 0).then_some(now);
         }
         if count >= needed && self.settled.is_none() {
             self.settled = Some(now);
         }
         self.last = Some(Last {
-            at: now,
             word,
             silent: probed.silent,
         });

@@ -7,10 +7,16 @@
 pub(crate) mod expectation;
 pub(crate) mod identity;
 pub(crate) mod judge;
+#[cfg(test)]
+mod judge_tests;
 pub(crate) mod memory;
 pub(crate) mod probe;
+#[cfg(test)]
+mod stage;
 pub(crate) mod standing;
 pub(crate) mod watch;
+#[cfg(test)]
+mod watch_tests;
 #[cfg(test)]
 mod worlds;
 

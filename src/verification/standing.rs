@@ -194,11 +194,7 @@ impl View<'_> {
     fn state(&self, seen: &Seen, group: &GroupExpectation) -> Option<Standing> {
         let instance = &seen.instance;
         let state = instance.state.as_str();
-        let exit = match instance.last_exit() {
-            Some((_, exit)) if exit.oom_killed => format!(" (exit code {}, out of memory)", exit.code),
-            Some((_, exit)) if exit.is_crash() => format!(" (exit code {})", exit.code),
-            _ => String::new(),
-        };
+        let exit = last_exit(instance);
         if instance.state == InstanceState::Failed {
             return Some(Standing::Failed(format!("its state is `{state}`{exit}")));
         }
@@ -436,6 +432,15 @@ enum Heard {
 /// Whether its sleep is legitimate: suspended, or stopped on request or with code 0, where the proxy stops things.
 pub(crate) fn may_sleep(instance: &Instance, group: &GroupExpectation) -> bool {
     group.sleeps(instance) && !instance.has_crashed()
+}
+
+/// How it ended last, where that was not well.
+pub(crate) fn last_exit(instance: &Instance) -> String {
+    match instance.last_exit() {
+        Some((_, exit)) if exit.oom_killed => format!(" (exit code {}, out of memory)", exit.code),
+        Some((_, exit)) if exit.is_crash() => format!(" (exit code {})", exit.code),
+        _ => String::new(),
+    }
 }
 
 /// What it runs, for people.

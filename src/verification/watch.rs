@@ -239,7 +239,11 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
             if let Some(judgement) = step.decided {
                 return *judgement;
             }
-            if self.memory.ended.is_some() && now >= self.deadline + LAST_LOOK {
+            let last_look = self
+                .memory
+                .ended
+                .map(|ended| ended.max(self.deadline) + LAST_LOOK);
+            if last_look.is_some_and(|at| now >= at) {
                 return self.no_last_look();
             }
             self.look(&mut step, now);

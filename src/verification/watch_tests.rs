@@ -1,0 +1,355 @@
+//! What happens while time passes: own deadlines, the bake, a silent API, and how soon a verdict comes.
+
+use std::time::Duration;
+
+use super::expectation::{Baseline, Kind};
+use super::stage::{MINUTE, NEW, OLD, Stage, check, good, instance, on_release, response};
+use super::watch::{Change, Shipping, Watch};
+use super::{Evidence, Verdict};
+use crate::effect::http::Answer;
+use crate::instance::InstanceState;
+use crate::release::ReleaseNumber;
+
+const BAKE: Duration = Duration::from_secs(10);
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_instance_has_its_own_deadline() {
+    let old = ["a", "b", "c"]
+        .map(|id| on_release(instance(id), 41, OLD))
+        .to_vec();
+    let mut stage = Stage::new()
+        .cast(|cast| cast.instances.clone_from(&old))
+        .expecting(|expectation| {
+            expectation.timeout = 5 * MINUTE;
+            expectation.baseline = Some(Baseline {
+                instances: old.clone(),
+            });
+        })
+        .shipping_for(13 * MINUTE);
+    stage.timeout = 30 * MINUTE;
+    for (turn, id) in ["a", "b", "c"].into_iter().enumerate() {
+        let begins = u32::try_from(turn).unwrap() * 4 * MINUTE + seconds(5);
+        stage = stage
+            .at(begins, move |cast| {
+                let one = cast.get(id);
+                *one = on_release(one.clone(), 42, NEW);
+                one.checks = vec![check("critical")];
+                cast.answers.push((id, response(503, &[], "")));
+            })
+            .at(begins + 4 * MINUTE - seconds(10), move |cast| {
+                cast.get(id).checks = vec![check("passing")];
+                cast.answers.retain(|(of, _)| *of != id);
+            });
+    }
+    let came = stage.play(BAKE).await;
+    assert_eq!(
+        came.judgement.verdict,
+        Verdict::Verified,
+        "{:?}",
+        came.judgement.reasons
+    );
+    assert!(came.after >= 13 * MINUTE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_that_misses_its_deadline_ends_it_while_flyctl_runs() {
+    let old = ["a", "b"].map(|id| on_release(instance(id), 41, OLD)).to_vec();
+    let stage = Stage::new()
+        .cast(|cast| cast.instances = old)
+        .at(seconds(20), |cast| {
+            *cast.get("a") = on_release(instance("a"), 42, NEW);
+            cast.answers.push(("a", response(503, &[], "")));
+        })
+        .shipping_for(8 * MINUTE);
+    let came = stage.play(BAKE).await;
+    assert_eq!(came.judgement.verdict, Verdict::Refuted);
+    assert!(came.judgement.early);
+    assert_eq!((came.judgement.moved, came.judgement.counted), (1, 2));
+    assert!(came.judgement.mixed);
+    assert!(
+        came.after >= seconds(50) && came.after < seconds(54),
+        "{:?}",
+        came.after
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_verdict_follows_the_last_witness_at_once() {
+    for _ in 0..20 {
+        let came = Stage::new().play(Duration::ZERO).await;
+        assert_eq!(came.judgement.verdict, Verdict::Verified);
+        // A list takes 40 ms here, and one may be under way when the last answer comes.
+        assert!(came.lag.unwrap() <= Duration::from_millis(90), "{:?}", came.lag);
+        assert!(came.after < seconds(1), "{:?}", came.after);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn anything_bad_in_the_bake_refutes() {
+    let at = seconds(6);
+    for (case, stage, said) in [
+        (
+            "an answer",
+            Stage::new().at(at, |cast| cast.answers = vec![("*", response(503, &[], ""))]),
+            "answers 503",
+        ),
+        (
+            "a check",
+            Stage::new().at(at, |cast| cast.get("b").checks = vec![check("critical")]),
+            "is critical",
+        ),
+        (
+            "a death",
+            Stage::new().at(at, |cast| super::stage::stopped(cast.get("b"), 1_000, Some(1))),
+            "exit code 1",
+        ),
+        (
+            "a crash between two looks",
+            Stage::new().at(at, |cast| {
+                cast.get("b").events.push(super::stage::exit(1_000, 1, false))
+            }),
+            "it crashed",
+        ),
+        (
+            "another release",
+            Stage::new().at(at, |cast| {
+                *cast.get("b") = on_release(instance("b"), 43, "sha256:bad")
+            }),
+            "release v43",
+        ),
+        (
+            "one is gone",
+            Stage::new().at(at, |cast| cast.instances.truncate(1)),
+            "1 instance where 2 are needed",
+        ),
+    ] {
+        let came = stage.play(BAKE).await;
+        let reasons = came.judgement.reasons.join("\n");
+        assert_eq!(came.judgement.verdict, Verdict::Refuted, "{case}");
+        assert!(reasons.contains(said), "{case}: {reasons}");
+        assert!(
+            came.after >= at && came.after < at + seconds(5),
+            "{case}: {:?}",
+            came.after
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_release_of_the_same_image_is_baked_anew() {
+    let stage = Stage::new()
+        .at(seconds(6), |cast| {
+            let one = cast.get("b");
+            *one = on_release(one.clone(), 43, NEW);
+            one.state = InstanceState::Changing("starting".into());
+            one.checks = vec![check("critical")];
+            cast.answers.push(("b", response(503, &[], "")));
+        })
+        .at(seconds(12), |cast| {
+            *cast.get("b") = on_release(instance("b"), 43, NEW);
+            cast.answers.truncate(1);
+        });
+    let came = stage.play(BAKE).await;
+    assert_eq!(
+        came.judgement.verdict,
+        Verdict::Verified,
+        "{:?}",
+        came.judgement.reasons
+    );
+    assert!(came.judgement.warnings.join("\n").contains("newer release v43"));
+    assert!(came.after >= seconds(22), "{:?}", came.after);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_second_answer_is_bad() {
+    let mut stage = Stage::new();
+    for turn in 0..400 {
+        let answer = if turn % 2 == 0 {
+            response(503, &[], "")
+        } else {
+            good("v2")
+        };
+        stage = stage.at(Duration::from_millis(turn * 150), move |cast| {
+            cast.answers = vec![("*", answer.clone())]
+        });
+    }
+    let came = stage.play(BAKE).await;
+    assert_eq!(came.judgement.verdict, Verdict::Refuted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_api_is_no_verdict_and_the_app_can_only_refute() {
+    let refused = || Answer::NoConnection("dns error".into());
+    for (case, answer, verdict, said) in [
+        (
+            "the app is good",
+            good("v2"),
+            Verdict::Inconclusive,
+            "names this release",
+        ),
+        (
+            "the app says nothing certain",
+            good("v9"),
+            Verdict::Inconclusive,
+            "answers on its shared address",
+        ),
+        (
+            "neither is reached",
+            refused(),
+            Verdict::Inconclusive,
+            "could not be reached either",
+        ),
+        (
+            "the app is bad",
+            response(500, &[], ""),
+            Verdict::Refuted,
+            "the app's address: answers 500",
+        ),
+    ] {
+        let stage = Stage::new().answers(answer).cast(|cast| cast.silent = true);
+        let came = stage.play(BAKE).await;
+        let reasons = came.judgement.reasons.join("\n");
+        assert_eq!(came.judgement.verdict, verdict, "{case}: {reasons}");
+        assert!(
+            reasons.contains(said) && reasons.contains("status 500"),
+            "{case}: {reasons}"
+        );
+        assert!(
+            came.after >= seconds(30) && came.after < seconds(40),
+            "{case}: {:?}",
+            came.after
+        );
+    }
+    let back = Stage::new()
+        .cast(|cast| cast.silent = true)
+        .at(seconds(12), |cast| cast.silent = false);
+    assert_eq!(back.verdict().await.verdict, Verdict::Verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_time_runs_out_what_is_there_is_judged() {
+    let mut hanging = Stage::new().shipping_for(5 * MINUTE);
+    hanging.timeout = MINUTE;
+    let came = hanging.play(Duration::ZERO).await;
+    assert_eq!(
+        came.judgement.verdict,
+        Verdict::Verified,
+        "all is good, though flyctl took too long"
+    );
+    let mut mixed = Stage::new()
+        .one("b", |b| *b = on_release(b.clone(), 41, OLD))
+        .shipping_for(5 * MINUTE);
+    mixed.timeout = MINUTE;
+    let came = mixed.play(Duration::ZERO).await;
+    assert_eq!(came.judgement.verdict, Verdict::Refuted);
+    let mut slow = Stage::new().answers(response(503, &[], ""));
+    slow.timeout = seconds(9);
+    let came = slow.play(Duration::ZERO).await;
+    assert_eq!(came.judgement.verdict, Verdict::Refuted);
+    assert!(came.judgement.reasons.join("\n").contains("time ran out"));
+    assert!(came.after < seconds(10), "{:?}", came.after);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shipping_side_that_is_gone_ships_nothing_more() {
+    let stage = Stage::new();
+    let (told, shipping) = tokio::sync::watch::channel(Shipping::default());
+    drop(told);
+    let deadline = tokio::time::Instant::now() + MINUTE;
+    let mut watch = Watch::new(&stage, stage.expectation.clone(), deadline, |_| ());
+    assert_eq!(watch.verify(shipping).await.verdict, Verdict::Verified);
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_that_were_made_meanwhile_are_asked() {
+    let stage = Stage::new()
+        .answers(response(503, &[], ""))
+        .expecting(|expectation| expectation.probe.address = false);
+    let (told, shipping) = tokio::sync::watch::channel(Shipping::default());
+    let deadline = tokio::time::Instant::now() + 10 * MINUTE;
+    let mut watch = Watch::new(&stage, stage.expectation.clone(), deadline, |_| ());
+    let waiting = watch.waiting();
+    let ship = async {
+        tokio::time::sleep(seconds(5)).await;
+        assert!(
+            waiting
+                .text()
+                .contains("flyctl; 2 of 2 instances on the new release, 2 good"),
+            "{}",
+            waiting.text()
+        );
+        told.send_modify(|shipping| {
+            shipping.ended = true;
+            shipping.address = Some(true);
+            shipping.release = Some(ReleaseNumber(42));
+        });
+    };
+    let (judgement, ()) = tokio::join!(watch.verify(shipping), ship);
+    assert_eq!(judgement.verdict, Verdict::Refuted);
+    assert!(
+        judgement.reasons.join("\n").contains("answers 503"),
+        "{:?}",
+        judgement.reasons
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_are_told_once() {
+    let stage = Stage::new()
+        .shipping_for(seconds(3))
+        .each(|one| *one = on_release(one.clone(), 41, OLD))
+        .at(seconds(1), |cast| {
+            cast.instances = ["a", "b"].map(instance).to_vec()
+        });
+    assert_eq!(stage.verdict().await.verdict, Verdict::Verified);
+    let changes = stage.changes.lock().unwrap();
+    let of_a: Vec<_> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Instance { id, standing, .. } if id == "a" => Some(*standing),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(of_a, ["waiting", "pending", "good"]);
+    assert!(changes.contains(&Change::Moved(2)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_live_is_judged_by_itself() {
+    let live = |stage: Stage| {
+        stage.expecting(|expectation| {
+            expectation.kind = Kind::Live;
+            expectation.baseline = None;
+            expectation.target = super::expectation::Target::default();
+        })
+    };
+    let judgement = live(Stage::new()).verdict().await;
+    assert_eq!(
+        (judgement.verdict, judgement.evidence),
+        (Verdict::Verified, Evidence::App)
+    );
+    assert_eq!(judgement.release, Some(ReleaseNumber(42)));
+    let mixed = live(Stage::new().one("b", |b| *b = on_release(b.clone(), 41, OLD)))
+        .verdict()
+        .await;
+    assert_eq!(mixed.verdict, Verdict::Refuted);
+    assert!(mixed.mixed);
+    let several = live(Stage::new().one("b", |b| *b = on_release(b.clone(), 41, NEW)))
+        .verdict()
+        .await;
+    assert_eq!(several.verdict, Verdict::Verified);
+    assert!(
+        several.warnings.join("\n").contains("v41, v42"),
+        "{:?}",
+        several.warnings
+    );
+    let named = live(Stage::new().one("b", |b| *b = on_release(b.clone(), 41, NEW)))
+        .expecting(|expectation| expectation.target.release = Some(ReleaseNumber(42)))
+        .verdict()
+        .await;
+    assert_eq!(named.verdict, Verdict::Refuted, "`--release` is meant");
+}
