@@ -322,6 +322,7 @@ async fn only_groups_that_a_public_port_leads_to_are_asked() {
     assert!(!stage.cast.lock().unwrap().asked.contains(&"w".to_owned()));
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test(start_paused = true)]
 async fn what_a_bad_answer_is_worth() {
     let redirect = || response(302, &[("location", "/login")], "");
@@ -548,7 +549,7 @@ async fn a_name_that_is_new_in_dns_is_asked_again() {
             expectation.timeout = 2 * MINUTE;
         })
         .at(Duration::from_secs(40), |cast| {
-            cast.answers = vec![("*", good("v2"))]
+            cast.answers = vec![("*", good("v2"))];
         });
     let judgement = stage.verdict().await;
     expect("dns came", &judgement, V, "");
@@ -690,7 +691,7 @@ async fn what_lies_down_without_right_is_started() {
     let recover = |cast: &mut super::stage::Cast| {
         cast.instances
             .iter_mut()
-            .for_each(|one| one.checks = vec![check("passing")])
+            .for_each(|one| one.checks = vec![check("passing")]);
     };
     for (case, sleeps) in [
         ("in a group that never sleeps", false),

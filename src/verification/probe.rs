@@ -283,3 +283,221 @@ pub(crate) fn harmless(text: &str) -> String {
     }
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::{Word, harmless, read, request};
+    use crate::effect::http::Answer;
+    use crate::project::{HeaderValue, Identity, PathRule, VerifySettings, VersionField};
+    use crate::secret::Secret;
+    use crate::verification::Evidence;
+    use crate::verification::expectation::PathAuthority;
+    use crate::verification::identity::VersionSeen;
+    use crate::verification::stage::{json_body, response};
+
+    fn named(answer: &Answer, field: &VersionField) -> Option<VersionSeen> {
+        read(answer, PathAuthority::Named, field).version
+    }
+
+    #[test]
+    fn where_the_version_stands() {
+        let version = VersionField::Pointer("/version".into());
+        let nested = VersionField::Pointer("/build/number".into());
+        let header = VersionField::Header("X-Release".into());
+        let of = |name: &str| Some(VersionSeen::Named(name.into()));
+        for (case, answer, field, expected) in [
+            (
+                "named",
+                json_body(200, &json!({"version": " v2\n"})),
+                &version,
+                of("v2"),
+            ),
+            (
+                "nested, a number",
+                json_body(200, &json!({"build": {"number": 7}})),
+                &nested,
+                of("7"),
+            ),
+            (
+                "absent",
+                json_body(200, &json!({"status": "ok"})),
+                &version,
+                Some(VersionSeen::Missing),
+            ),
+            (
+                "null",
+                json_body(200, &json!({"version": null})),
+                &version,
+                Some(VersionSeen::Missing),
+            ),
+            (
+                "empty",
+                json_body(200, &json!({"version": ""})),
+                &version,
+                Some(VersionSeen::Missing),
+            ),
+            (
+                "json without its type",
+                response(200, &[], " {\"version\": \"v2\"}"),
+                &version,
+                of("v2"),
+            ),
+            (
+                "a header",
+                response(200, &[("x-release", "v2")], "ok"),
+                &header,
+                of("v2"),
+            ),
+            (
+                "no header",
+                response(200, &[], "ok"),
+                &header,
+                Some(VersionSeen::Missing),
+            ),
+            (
+                "a page",
+                response(200, &[], "<html>"),
+                &version,
+                Some(VersionSeen::Unparsable("an HTML page")),
+            ),
+            (
+                "text",
+                response(200, &[], "ok"),
+                &version,
+                Some(VersionSeen::Unparsable("no JSON")),
+            ),
+            (
+                "half a document",
+                response(200, &[], "{\"version\":"),
+                &version,
+                Some(VersionSeen::Unparsable("no JSON")),
+            ),
+            (
+                "not of a bad answer",
+                json_body(503, &json!({"version": "v2"})),
+                &version,
+                None,
+            ),
+        ] {
+            assert_eq!(named(&answer, field), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn what_the_body_says_of_itself() {
+        let field = VersionField::Pointer("/version".into());
+        let word = |kind: &str, body: &serde_json::Value| {
+            let answer = response(200, &[("Content-Type", kind)], &body.to_string());
+            match read(&answer, PathAuthority::Named, &field).word {
+                Word::Good { degraded: None } => "good".to_owned(),
+                Word::Good { degraded: Some(what) } => format!("degraded: {what}"),
+                Word::Bad(why) => format!("bad: {why}"),
+                other => format!("{other:?}"),
+            }
+        };
+        let (json, health) = ("application/json", "application/health+json; charset=utf-8");
+        let checks = json!({"status": "fail", "checks": {
+            "db:time": [{"status": "pass"}, {"status": "fail", "output": "refused"}],
+            "cache": {"status": "ok"}, "queue": false, "disk": "error: full", "cpu": true}});
+        for (kind, body, expected) in [
+            (json, json!({"status": "healthy"}), "good"),
+            (json, json!({"status": 7}), "good"),
+            (json, json!(["status", "fail"]), "good"),
+            (json, json!({"status": "down"}), "good"),
+            (
+                json,
+                json!({"status": "UNHEALTHY"}),
+                "bad: its answer says `unhealthy`",
+            ),
+            (health, json!({"status": "down"}), "bad: its answer says `down`"),
+            (
+                health,
+                json!({"status": "warn"}),
+                "degraded: its answer says `warn`",
+            ),
+            (
+                health,
+                checks,
+                "bad: its answer says `fail` (failing: db:time: fail, refused, queue: false, disk: error: full)",
+            ),
+        ] {
+            assert_eq!(word(kind, &body), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_the_app_said_and_what_only_its_proxy_did() {
+        let field = VersionField::Pointer("/version".into());
+        for (answer, silent) in [
+            (Answer::NoConnection(String::new()), true),
+            (Answer::Cut(String::new()), true),
+            (Answer::Slow, true),
+            (Answer::TooLarge, false),
+            (response(502, &[], "bad gateway"), true),
+            (json_body(503, &json!({"status": "unhealthy"})), false),
+            (response(500, &[], ""), false),
+            (response(200, &[], ""), false),
+        ] {
+            assert_eq!(
+                read(&answer, PathAuthority::Named, &field).silent,
+                silent,
+                "{answer:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_question_names_its_instance_and_the_configured_headers() {
+        let settings = VerifySettings {
+            path: PathRule::Named("/health".into()),
+            method: "HEAD".into(),
+            host: Some("www.example.com".into()),
+            headers: vec![
+                ("Host".into(), HeaderValue::Plain("other".into())),
+                ("X-Key".into(), HeaderValue::Secret(Secret::new("s3cret"))),
+            ],
+            timeout: Duration::from_secs(1),
+            successes: 3,
+            bake: Duration::ZERO,
+            identity: Identity::Auto,
+            version_field: VersionField::Pointer("/version".into()),
+            min_evidence: Evidence::State,
+        };
+        let asked = request("https://shop.fly.dev/", &settings, Some("148e"));
+        assert_eq!(
+            (asked.url.as_str(), asked.method.as_str()),
+            ("https://shop.fly.dev/health", "HEAD")
+        );
+        let headers: Vec<_> = asked
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            headers,
+            [
+                ("X-Key", "s3cret"),
+                ("host", "www.example.com"),
+                ("fly-force-instance-id", "148e")
+            ]
+        );
+        let shared = request("http://127.0.0.1:8080/__app/shop", &settings, None);
+        assert_eq!(shared.url, "http://127.0.0.1:8080/__app/shop/health");
+        assert!(
+            !shared
+                .headers
+                .iter()
+                .any(|(name, _)| name == "fly-force-instance-id")
+        );
+    }
+
+    #[test]
+    fn foreign_text_is_harmless() {
+        assert_eq!(harmless("a\x1b[31m\nb"), "a [31m b");
+        assert_eq!(harmless(&"x".repeat(300)).chars().count(), 201);
+    }
+}

@@ -253,7 +253,7 @@ impl View<'_> {
                 };
                 let mood = if checks_mood == Mood::Bad { Mood::Bad } else { mood };
                 let standing = self.pending(seen, group, reason, mood);
-                return self.unless_unreached(standing, stale && silent && checks_mood != Mood::Bad);
+                return unless_unreached(standing, stale && silent && checks_mood != Mood::Bad);
             }
             Heard::Lost { reason, fatal } => {
                 if let Some(more) = checks_reason.clone().filter(|_| checks_mood == Mood::Bad) {
@@ -269,7 +269,7 @@ impl View<'_> {
                     Standing::Failed(reason) if !fatal => Standing::Unknown(reason),
                     standing => standing,
                 };
-                return self.unless_unreached(standing, stale);
+                return unless_unreached(standing, stale);
             }
         };
         if let Some(reason) = checks_reason {
@@ -372,16 +372,6 @@ impl View<'_> {
             .map_or(seen.anchor, |ended| ended.max(seen.anchor))
     }
 
-    /// An untouched instance of a return that nothing reaches is no verdict (DESIGN 6).
-    fn unless_unreached(&self, standing: Standing, unreached: bool) -> Standing {
-        match standing {
-            Standing::Failed(reason) if unreached => Standing::Unknown(format!(
-                "{reason}; nothing reaches it, and it still has the image that was returned to"
-            )),
-            standing => standing,
-        }
-    }
-
     /// Pending until its deadline, then failed. Only a list from after the deadline can tell.
     fn pending(&self, seen: &Seen, group: &GroupExpectation, reason: String, mood: Mood) -> Standing {
         let mut timeout = self.expectation.timeout;
@@ -448,5 +438,15 @@ pub(crate) fn describe(instance: &Instance) -> String {
     match instance.release {
         Some(release) => format!("release {release} ({})", instance.image),
         None => format!("{}", instance.image),
+    }
+}
+
+/// An untouched instance of a return that nothing reaches is no verdict (DESIGN 6).
+fn unless_unreached(standing: Standing, unreached: bool) -> Standing {
+    match standing {
+        Standing::Failed(reason) if unreached => Standing::Unknown(format!(
+            "{reason}; nothing reaches it, and it still has the image that was returned to"
+        )),
+        standing => standing,
     }
 }

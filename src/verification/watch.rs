@@ -17,7 +17,7 @@ use crate::release::{Image, ReleaseNumber};
 use crate::verification::expectation::{Expectation, Kind, Reach};
 use crate::verification::judge::{Phase, Step, judge};
 use crate::verification::memory::Memory;
-use crate::verification::probe;
+use crate::verification::probe::{self, Probed};
 use crate::verification::standing::Standing;
 use crate::verification::{Judgement, Verdict};
 
@@ -50,17 +50,6 @@ pub(crate) struct Shipping {
     pub(crate) image: Option<Image>,
     /// Whether something public leads to the app now. New where there was nothing before.
     pub(crate) address: Option<bool>,
-}
-
-impl Shipping {
-    /// Where nothing is shipped.
-    pub(crate) fn nothing() -> watch::Receiver<Self> {
-        let ended = Self {
-            ended: true,
-            ..Self::default()
-        };
-        watch::channel(ended).1
-    }
 }
 
 /// What changed while watching; for events, progress and the journal.
@@ -207,7 +196,7 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
         self.waiting.clone()
     }
 
-    /// Watches until there is a verdict. `shipping` says how far flyctl is; [`Shipping::nothing`] where nothing is
+    /// Watches until there is a verdict. `shipping` says how far flyctl is; `ended` at once where nothing is
     /// shipped. A judgement with `early` is given while flyctl still runs.
     pub(crate) async fn verify(&mut self, mut shipping: watch::Receiver<Shipping>) -> Judgement {
         self.learn(&shipping.borrow_and_update().clone());
@@ -244,7 +233,7 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
                 .ended
                 .map(|ended| ended.max(self.deadline) + LAST_LOOK);
             if last_look.is_some_and(|at| now >= at) {
-                return self.no_last_look();
+                return no_last_look();
             }
             self.look(&mut step, now);
             let until = self.next_look(&step, now);
@@ -462,25 +451,7 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
                     self.expectation.probe.authority,
                     &self.expectation.identity.field,
                 );
-                let jitter = self.roll();
-                match id {
-                    Some(id) => {
-                        let was_bad = self.turned_bad(&id);
-                        self.memory
-                            .take_answer(&self.expectation, &id, &version, &read, now);
-                        if let Some(pace) = self.probe_paces.get_mut(&id) {
-                            pace.rest(now, jitter, LONGEST);
-                        }
-                        if !was_bad && self.turned_bad(&id) {
-                            // Whether it was updated meanwhile only a list can tell.
-                            self.list_pace.next = now;
-                        }
-                    }
-                    None => {
-                        self.memory.take_shared(&self.expectation, &read, now);
-                        self.shared_pace.rest(now, jitter, LONGEST);
-                    }
-                }
+                self.take_answer(id, &version, &read, now);
             }
             Came::Start { id, done } => {
                 self.starting.remove(&id);
@@ -497,6 +468,25 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
                 }
             }
             Came::Told { .. } | Came::Tick => {}
+        }
+    }
+
+    fn take_answer(&mut self, id: Option<String>, version: &str, read: &Probed, now: Instant) {
+        let jitter = self.roll();
+        let Some(id) = id else {
+            self.memory.take_shared(&self.expectation, read, now);
+            self.shared_pace.rest(now, jitter, LONGEST);
+            return;
+        };
+        let was_bad = self.turned_bad(&id);
+        self.memory
+            .take_answer(&self.expectation, &id, version, read, now);
+        if let Some(pace) = self.probe_paces.get_mut(&id) {
+            pace.rest(now, jitter, LONGEST);
+        }
+        if !was_bad && self.turned_bad(&id) {
+            // Whether it was updated meanwhile only a list can tell.
+            self.list_pace.next = now;
         }
     }
 
@@ -585,16 +575,6 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
         self.memory.place_all(&self.expectation);
     }
 
-    /// The last list never came back.
-    fn no_last_look(&self) -> Judgement {
-        let mut judgement = Judgement::nothing();
-        judgement.verdict = Verdict::Inconclusive;
-        judgement
-            .reasons
-            .push("time ran out, and no list of the instances came back after that".to_owned());
-        judgement
-    }
-
     /// A number from 0 to 1.
     fn roll(&mut self) -> f64 {
         self.jitter = self
@@ -603,4 +583,14 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
             .wrapping_add(1_442_695_040_888_963_407);
         f64::from(u32::try_from(self.jitter >> 33).unwrap_or(0)) / f64::from(u32::MAX >> 1)
     }
+}
+
+/// The last list never came back.
+fn no_last_look() -> Judgement {
+    let mut judgement = Judgement::nothing();
+    judgement.verdict = Verdict::Inconclusive;
+    judgement
+        .reasons
+        .push("time ran out, and no list of the instances came back after that".to_owned());
+    judgement
 }

@@ -243,9 +243,9 @@ impl Dice {
             }
             0 if live && others > 1 => world.machines[index].fate = Fate::Taken,
             1 if !live => world.machines[index].fate = Fate::Taken,
-            2 if !made && !live && !self.makes(world, index) => world.machines[index].fate = Fate::Lost,
+            2 if !made && !live && !Self::makes(world, index) => world.machines[index].fate = Fate::Lost,
             3 if world.sight.prints_hosts && world.kind != Kind::Return => {
-                world.machines[index].host_lost = true
+                world.machines[index].host_lost = true;
             }
             4 if world.sight.prints_hosts => world.machines[index].cordoned = true,
             5 if live => world.regions.push("syd"),
@@ -254,7 +254,7 @@ impl Dice {
     }
 
     /// Whether another machine is made in the place of this one.
-    fn makes(&self, world: &World, index: usize) -> bool {
+    fn makes(world: &World, index: usize) -> bool {
         let group = world.machines[index].group;
         world.machines.iter().any(|machine| {
             machine.group == group && matches!(machine.before, Before::Absent | Before::StoppedOnRequest)

@@ -41,13 +41,15 @@ struct Inner {
     read: (String, Vec<Instance>),
 }
 
+/// Kind, platform time in milliseconds, and of an exit: its code and whether it was requested.
+pub(super) type Event = (&'static str, i64, Option<(i64, bool)>);
+
 /// One machine at one moment.
 pub(super) struct Sight {
     pub(super) state: &'static str,
     /// How often it was updated: 0 before, 1 after, 2 after the newer release.
     pub(super) updates: u32,
-    /// Kind, platform time in milliseconds, and of an exit: code and whether it was requested.
-    pub(super) events: Vec<(&'static str, i64, Option<(i64, bool)>)>,
+    pub(super) events: Vec<Event>,
     pub(super) passing: bool,
 }
 
@@ -166,13 +168,7 @@ impl<'a> Player<'a> {
     }
 
     /// State and checks of one that was launched `up` milliseconds ago; adds what it leaves behind.
-    fn life(
-        &self,
-        health: Health,
-        launched: i64,
-        up: i64,
-        events: &mut Vec<(&'static str, i64, Option<(i64, bool)>)>,
-    ) -> (&'static str, bool) {
+    fn life(&self, health: Health, launched: i64, up: i64, events: &mut Vec<Event>) -> (&'static str, bool) {
         let begun = launched + BOOT;
         let crash = |at: i64| ("exit", at, Some((1, false)));
         match health {
@@ -249,6 +245,26 @@ impl<'a> Player<'a> {
         }
     }
 
+    /// Where the proxy sends what names no machine: one that runs, else one that it may wake.
+    fn behind_the_address(&self) -> Option<usize> {
+        let now = self.now();
+        let public = |index: &usize| {
+            let machine = &self.world.machines[*index];
+            machine.role == Role::Regular && self.world.group(machine).public
+        };
+        let started = |index: &usize| {
+            self.sight(*index, now)
+                .is_some_and(|sight| sight.state == "started")
+        };
+        let wakes = |index: &usize| {
+            let group = self.world.group(&self.world.machines[*index]);
+            group.autostop && group.wakes
+        };
+        let mut all = (0..self.world.machines.len()).filter(public);
+        let mut sleepers = all.clone();
+        all.find(started).or_else(|| sleepers.find(wakes))
+    }
+
     fn index(&self, id: &str) -> usize {
         self.world
             .machines
@@ -259,7 +275,7 @@ impl<'a> Player<'a> {
 }
 
 /// What it went through before this world began.
-fn past(machine: &Machine) -> Vec<(&'static str, i64, Option<(i64, bool)>)> {
+fn past(machine: &Machine) -> Vec<Event> {
     let mut events = vec![("launch", LONG_AGO, None), ("start", LONG_AGO + 1000, None)];
     let exit = match machine.before {
         Before::Absent => return Vec::new(),
@@ -315,27 +331,11 @@ impl Witnesses for Player<'_> {
         if matches!(self.world.sight.way, Way::NeverOpen | Way::Gone | Way::NotAsked) {
             return Answer::NoConnection("dns error".into());
         }
-        let public = |machine: &Machine| machine.role == Role::Regular && self.world.group(machine).public;
-        let index = match instance {
-            Some(id) => self.index(id),
-            None => {
-                let now = self.now();
-                let wakes = |index: &usize| {
-                    let machine = &self.world.machines[*index];
-                    public(machine) && self.world.group(machine).autostop && self.world.group(machine).wakes
-                };
-                let started = |index: &usize| {
-                    public(&self.world.machines[*index])
-                        && self
-                            .sight(*index, now)
-                            .is_some_and(|sight| sight.state == "started")
-                };
-                let mut all = 0..self.world.machines.len();
-                match all.clone().find(started).or_else(|| all.find(wakes)) {
-                    Some(index) => index,
-                    None => return show::proxy_503(),
-                }
-            }
+        let Some(index) = instance
+            .map(|id| self.index(id))
+            .or_else(|| self.behind_the_address())
+        else {
+            return show::proxy_503();
         };
         let group = self.world.group(&self.world.machines[index]);
         let down = |at: i64| {
@@ -352,13 +352,11 @@ impl Witnesses for Player<'_> {
                 }
             }
         }
-        match self.answer(index) {
-            Some(answer) => answer,
-            None => {
-                sleep(Duration::from_secs(5)).await;
-                Answer::Slow
-            }
+        if let Some(answer) = self.answer(index) {
+            return answer;
         }
+        sleep(Duration::from_secs(5)).await;
+        Answer::Slow
     }
 
     async fn start(&self, instance: &str) -> Result<(), String> {

@@ -160,6 +160,13 @@ pub(super) enum Way {
     NotAsked,
 }
 
+impl Flyctl {
+    /// What a script that believes it would make of it.
+    pub(super) fn says_good(&self) -> bool {
+        self.exit_code == 0 && !self.words.starts_with("Error")
+    }
+}
+
 impl World {
     /// Something that could have spoken cannot.
     pub(super) fn takes_a_witness(&self) -> bool {
