@@ -130,10 +130,10 @@ impl Command {
             Self::Config(args) => command::config::run(args, globals, &printer).await,
             Self::Sandbox(args) => command::sandbox::run(args, globals, printer).await,
             Self::Completions(args) => {
-                command::completions::run(args, &printer);
+                command::completions::run(args, printer);
                 Ok(0)
             }
-            Self::Man(args) => command::man::run(args, &printer).map(|()| 0),
+            Self::Man(args) => command::man::run(args, printer).map(|()| 0),
         }
     }
 }

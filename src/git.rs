@@ -177,23 +177,6 @@ pub(crate) fn refs<'a>(variable: impl Fn(&str) -> Option<&'a str>, checkout: Opt
     }
 }
 
-/// The tag in an answer of `git describe`: `v1.4.0` of `v1.4.0-3-gabc1234`; nothing where it is a commit alone.
-pub(crate) fn nearest_tag<'a>(describe: &'a str, sha: Option<&str>) -> Option<&'a str> {
-    if sha.is_some_and(|sha| sha.starts_with(describe)) {
-        return None;
-    }
-    let is_hex = |text: &str| text.len() >= 4 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if let Some((rest, commit)) = describe.rsplit_once("-g")
-        && is_hex(commit)
-        && let Some((tag, distance)) = rest.rsplit_once('-')
-        && !distance.is_empty()
-        && distance.bytes().all(|byte| byte.is_ascii_digit())
-    {
-        return Some(tag);
-    }
-    Some(describe)
-}
-
 /// What a record keeps.
 pub(crate) fn record(checkout: Option<&Checkout>, refs: &Refs) -> GitFacts {
     GitFacts {
@@ -210,7 +193,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use super::{Checkout, nearest_tag, record, reduced, refs};
+    use super::{Checkout, record, reduced, refs};
     use crate::effect::process::{Invocation, capture};
 
     #[test]
@@ -276,19 +259,6 @@ mod tests {
         );
         assert_eq!(of(&named, None), "refs/tags/v9");
         assert_eq!(of(&at_head, None), "");
-    }
-
-    #[test]
-    fn the_tag_of_a_describe() {
-        for (describe, sha, tag) in [
-            ("v1.4.0", None, Some("v1.4.0")),
-            ("v1.4.0-3-gabc1234", None, Some("v1.4.0")),
-            ("v1-g-2-gabc1234", None, Some("v1-g")),
-            ("release-good", None, Some("release-good")),
-            ("abc1234", Some("abc1234def"), None),
-        ] {
-            assert_eq!(nearest_tag(describe, sha), tag, "{describe}");
-        }
     }
 
     /// git with a home of its own, so that nobody's configuration decides.

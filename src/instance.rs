@@ -8,7 +8,6 @@ use crate::release::{Image, ReleaseNumber};
 #[derive(Clone, Debug)]
 pub(crate) struct Instance {
     pub(crate) id: String,
-    pub(crate) name: String,
     pub(crate) region: String,
     pub(crate) state: InstanceState,
     /// `config.metadata.fly_process_group`, else the `FLY_PROCESS_GROUP` variable.
@@ -18,12 +17,11 @@ pub(crate) struct Instance {
     /// `config.metadata.fly_release_version`.
     pub(crate) release: Option<ReleaseNumber>,
     /// Changes with each update of the machine; `instance_id`.
-    pub(crate) instance_version: String,
+    pub(crate) version: String,
     pub(crate) checks: Vec<CheckState>,
     /// As listed, which is not sorted.
     pub(crate) events: Vec<InstanceEvent>,
     /// RFC 3339.
-    pub(crate) created_at: String,
     pub(crate) updated_at: String,
     /// `None` where this flyctl does not say.
     pub(crate) host_reachable: Option<bool>,

@@ -3,8 +3,6 @@
 //! Data flows one way: arguments → settings → plan → phases → events → readers. Decisions are pure functions;
 //! children, HTTP and the clock sit behind [`effect`]. `docs/architecture.md` draws the map.
 
-#![allow(dead_code)]
-
 mod cli;
 mod command;
 mod deployment;

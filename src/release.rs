@@ -31,12 +31,6 @@ impl Digest {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// The first twelve characters after `sha256:`, enough to tell two images apart by eye.
-    pub(crate) fn short(&self) -> &str {
-        let rest = self.0.strip_prefix("sha256:").unwrap_or(&self.0);
-        &rest[..rest.len().min(12)]
-    }
 }
 
 impl fmt::Display for Digest {

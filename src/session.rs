@@ -208,14 +208,14 @@ impl Session {
         let program = match &self.sandbox {
             Some(playground) => Program::stand_in(&playground.sandbox.world())?,
             None => Program::find(&self.variables.0)
-                .map_err(|failure| self.provider_error(environment, &failure))?,
+                .map_err(|failure| Self::provider_error(environment, &failure))?,
         };
         let given = self.given(environment);
         let of_child = FlyEnvironment::new(&given, self.token(environment), &self.project.flyctl_pass);
         let cache = cache::directory(&self.variables.0);
         Flyctl::open(program, of_child, self.redactor.clone(), cache.as_deref())
             .await
-            .map_err(|failure| self.provider_error(environment, &failure))
+            .map_err(|failure| Self::provider_error(environment, &failure))
     }
 
     fn given(&self, environment: &Environment) -> BTreeMap<String, String> {
@@ -234,7 +234,7 @@ impl Session {
     }
 
     /// A failure of flyctl's before anything was released: exit 10, with the variable that held the token.
-    pub(crate) fn provider_error(&self, environment: &Environment, failure: &CallFailure) -> Error {
+    pub(crate) fn provider_error(environment: &Environment, failure: &CallFailure) -> Error {
         let mut error = Error::from(failure.clone());
         error.causes.extend(failure.details.iter().cloned());
         if matches!(
@@ -248,8 +248,8 @@ impl Session {
     }
 
     /// For `verify`: an API that is silent leaves what serves unknown (9); what cannot be asked at all is 10.
-    pub(crate) fn unseen_error(&self, environment: &Environment, failure: &CallFailure) -> Error {
-        let mut error = self.provider_error(environment, failure);
+    pub(crate) fn unseen_error(environment: &Environment, failure: &CallFailure) -> Error {
+        let mut error = Self::provider_error(environment, failure);
         if failure.class.is_transient()
             && !matches!(
                 failure.class,
@@ -417,14 +417,9 @@ impl Session {
             .services
             .first()
             .and_then(|service| service.file.as_ref())
-            .and_then(|file| {
-                Some(
-                    file.path
-                        .strip_prefix(&self.project.root)
-                        .unwrap_or(&file.path)
-                        .to_string_lossy()
-                        .into_owned(),
-                )
+            .map(|file| {
+                let path = file.path.strip_prefix(&self.project.root).unwrap_or(&file.path);
+                path.to_string_lossy().into_owned()
             });
         match file.filter(|_| environment.protected) {
             Some(file) => format!("shipctl{sandbox} deploy {} --config {file}", environment.name),
@@ -565,13 +560,16 @@ fn without_checkout(app: &str, home: &Home, start: &Path, variables: &Variables)
             .hint("go to the checkout of the one that is meant"));
         }
     };
-    Ok(Project::without_checkout(
-        &project,
-        &environment,
-        app,
-        start,
-        variables,
-    ))
+    Ok(Project {
+        root: start.to_owned(),
+        name: project,
+        environments: vec![Environment::bare(&environment, app, start, None, variables)],
+        warnings: Vec::new(),
+        state_url: None,
+        flyctl_pass: Vec::new(),
+        config: None,
+        effective: Vec::new(),
+    })
 }
 
 /// What the sandbox begins with: each app with the file that it is deployed by.

@@ -16,7 +16,7 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionsArgs, printer: &Printer) {
+pub(crate) fn run(args: &CompletionsArgs, printer: Printer) {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "shipctl", &mut script);
     printer.data(&String::from_utf8_lossy(&script));

@@ -1,6 +1,7 @@
 //! `shipctl history`: every attempt, newest first, and one whole.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -289,7 +290,7 @@ fn whole(view: &DeploymentView, report: Option<&Value>, bundle: &BTreeMap<String
     );
     let mut row = |label: &str, text: &str| {
         if !text.is_empty() {
-            out.push_str(&format!("  {} {text}\n", paint(DIM, &format!("{label:<9}"))));
+            let _ = writeln!(out, "  {} {text}", paint(DIM, &format!("{label:<9}")));
         }
     };
     row("id", &view.id);
@@ -343,9 +344,9 @@ fn whole(view: &DeploymentView, report: Option<&Value>, bundle: &BTreeMap<String
         }
     }
     for (name, text) in bundle.iter().filter(|(_, text)| !text.trim().is_empty()) {
-        out.push_str(&format!("\n{}\n", paint(BOLD, name)));
+        let _ = writeln!(out, "\n{}", paint(BOLD, name));
         for line in text.lines() {
-            out.push_str(&format!("  {line}\n"));
+            let _ = writeln!(out, "  {line}");
         }
     }
     out

@@ -19,7 +19,7 @@ pub(crate) struct ManArgs {
     out: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &ManArgs, printer: &Printer) -> Result<()> {
+pub(crate) fn run(args: &ManArgs, printer: Printer) -> Result<()> {
     let mut command = Cli::command();
     command.build();
     let Some(folder) = &args.out else {

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// Reads `90s`, `5m`, `1m30s`; a bare number names no unit and is refused.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    crate::project::duration::parse(text).map_err(|error| error.to_string())
+    crate::project::duration::parse(text).map_err(|error| error.clone())
 }
 
 /// Reads `90s`, `24h`, `7d`.

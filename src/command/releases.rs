@@ -1,5 +1,7 @@
 //! `shipctl releases`: the provider's releases joined with the ledger.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 use futures_util::future::join_all;
 use serde::Serialize;
@@ -100,7 +102,7 @@ async fn service_view(
     let facts = look
         .take()
         .await
-        .map_err(|failure| session.provider_error(environment, &failure))?;
+        .map_err(|failure| Session::provider_error(environment, &failure))?;
     let history = session.ledger(environment)?.read()?;
     let (baseline, _) = recall::baseline(&history, environment, service, &facts);
     let running = backward::running(&baseline);
@@ -156,12 +158,13 @@ fn words(view: &ReleasesView) -> String {
     let now = clock::now();
     let mut out = String::new();
     for service in &view.services {
-        out.push_str(&format!(
-            "{} {} ({})\n",
+        let _ = writeln!(
+            out,
+            "{} {} ({})",
             paint(BOLD, &view.environment),
             service.service,
             service.app
-        ));
+        );
         if service.releases.is_empty() {
             out.push_str("  no release yet\n");
         }

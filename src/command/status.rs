@@ -1,5 +1,6 @@
 //! `shipctl status`: what runs where; never asks an app.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -119,7 +120,7 @@ pub(crate) async fn run(args: &StatusArgs, session: &Session) -> Result<u8> {
                 args.environment.is_some() || session.globals.app.is_some() || view.environments.len() == 1;
             session.printer.data(&format!(
                 "{clear}{}",
-                words(&view, detail, width(&session.printer).min(100))
+                words(&view, detail, width(session.printer).min(100))
             ));
         }
         if !args.watch {
@@ -250,7 +251,7 @@ async fn facts(session: &Session, environment: &Environment, service: &Service) 
     };
     look.take()
         .await
-        .map_err(|failure| session.provider_error(environment, &failure))
+        .map_err(|failure| Session::provider_error(environment, &failure))
 }
 
 fn fill(
@@ -336,27 +337,29 @@ fn words(view: &StatusView, detail: bool, width: usize) -> String {
             }
         }
         if let Some(lock) = &environment.lock {
-            out.push_str(&format!("  {} {}\n", paint(WARN, "locked"), lock.words(now)));
+            let _ = writeln!(out, "  {} {}", paint(WARN, "locked"), lock.words(now));
         }
         if let Some(frozen) = &environment.frozen {
-            out.push_str(&format!("  {} {}\n", paint(WARN, "frozen"), frozen.words(now)));
+            let _ = writeln!(out, "  {} {}", paint(WARN, "frozen"), frozen.words(now));
         }
         if let Some(unfinished) = &environment.unfinished {
             let started = ago(&unfinished.started_at, now);
             let what = paint(WARN, "unfinished");
-            out.push_str(&format!(
-                "  {what} {} by {}, begun {started}, was cut off\n",
+            let _ = writeln!(
+                out,
+                "  {what} {} by {}, begun {started}, was cut off",
                 unfinished.kind, unfinished.actor
-            ));
+            );
             let name = &environment.environment;
-            out.push_str(&format!(
-                "  {} deploy again, or shipctl rollback {name}\n",
+            let _ = writeln!(
+                out,
+                "  {} deploy again, or shipctl rollback {name}",
                 paint(BOLD, "next:")
-            ));
+            );
         }
     }
     for warning in &view.warnings {
-        out.push_str(&format!("{} {warning}\n", paint(WARN, "warning:")));
+        let _ = writeln!(out, "{} {warning}", paint(WARN, "warning:"));
     }
     out
 }

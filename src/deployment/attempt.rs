@@ -21,7 +21,7 @@ use crate::state::record::{End, GitFacts, Kind, Mark, Record, ServiceEnd, Servic
 pub(crate) struct Attempt<'a> {
     pub(crate) session: &'a Session,
     pub(crate) environment: &'a Environment,
-    /// A UUIDv7.
+    /// A `UUIDv7`.
     pub(crate) id: String,
     pub(crate) kind: Kind,
     pub(crate) emitter: Emitter,

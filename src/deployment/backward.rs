@@ -162,7 +162,11 @@ fn image_gone(jobs: &[Job<'_>]) -> Option<String> {
 fn said(picks: &[Pick]) -> Vec<String> {
     let mut said = Vec::new();
     for pick in picks.iter().filter(|pick| !pick.target.verified) {
-        said.push(format!("{} is unverified: {}", pick.target.name(), pick.reason));
+        said.push(format!(
+            "{} is unverified: {}",
+            pick.target.name(),
+            pick.rule.reason()
+        ));
         if let Some(beside) = &pick.beside {
             said.push(format!(
                 "the last one that this ledger verified is {}; `--to` ships it",
@@ -207,7 +211,7 @@ async fn prepare<'s>(
         };
         look.take()
             .await
-            .map_err(|failure| session.provider_error(attempt.environment, &failure))
+            .map_err(|failure| Session::provider_error(attempt.environment, &failure))
     });
     let (mut jobs, mut picks) = (Vec::new(), Vec::new());
     for (service, facts) in services.iter().zip(join_all(looks).await) {
@@ -243,8 +247,7 @@ fn job<'s>(
         .ok_or_else(|| no_configuration(service))?;
     let mut shipment = shipment::of_target(service, &destination, shipped, request.with_release_command)
         .map_err(Error::internal)?;
-    shipment.strategy =
-        Some(returning::strategy(&Some(facts.machines.clone()), &baseline.instances).to_owned());
+    shipment.strategy = Some(returning::strategy(Some(&facts.machines), &baseline.instances).to_owned());
     let address = health.forced || facts.addresses.iter().any(Address::is_public);
     let others = recall::others(history, &service.app, &baseline, Some(&destination.image));
     let names = expect::as_it_answered(&destination, others);
@@ -279,10 +282,7 @@ fn job<'s>(
         group.had = had.copied();
     }
     let back = way_back(&baseline, recall.as_ref(), &facts, service);
-    let migration_runs = facts
-        .machines
-        .iter()
-        .any(crate::instance::Instance::is_running_release_command);
+    let migration_runs = facts.machines.iter().any(Instance::is_running_release_command);
     let job = Job {
         service,
         flyctl: flyctl.clone(),
@@ -294,7 +294,6 @@ fn job<'s>(
             verify,
         },
         releases: facts.releases,
-        addresses: facts.addresses,
         shipment,
         baseline,
         expectation,

@@ -233,13 +233,11 @@ fn worst_first(job: &mut Job<'_>) {
         return;
     };
     let first = job.course.reasons.first().cloned().unwrap_or_default();
-    let on_new = judgement
+    let mut on_new = judgement
         .instances
         .iter()
         .filter(|instance| instance.release.is_some() && instance.release == judgement.release);
-    let bad = on_new
-        .filter_map(|instance| shown_bad(instance).map(|words| (instance, words)))
-        .next();
+    let bad = on_new.find_map(|instance| shown_bad(instance).map(|words| (instance, words)));
     if let Some((instance, words)) = bad
         && !first.contains(&instance.id)
     {

@@ -9,10 +9,9 @@ use crate::deployment::attempt::Attempt;
 use crate::deployment::event::{Phase, What};
 use crate::deployment::expect;
 use crate::deployment::job::{Job, Stage};
-use crate::deployment::prepare;
 use crate::deployment::report::Ending;
 use crate::deployment::returning;
-use crate::deployment::ship::{Conditions, DeploymentWatch, ProviderEnd, Shipped, TALK, ship};
+use crate::deployment::ship::{Conditions, DeploymentWatch, Shipped, TALK, ship};
 use crate::deployment::stages::Stages;
 use crate::deployment::{conclude, diagnose};
 use crate::effect::process::Child;
@@ -351,9 +350,9 @@ async fn bake(
     }
     let summary: Vec<String> = level.iter().map(|&index| verdict_line(&jobs[index])).collect();
     if good {
-        phase.completed("all instances stayed good")
+        phase.completed("all instances stayed good");
     } else {
-        phase.failed(summary.join("; "))
+        phase.failed(summary.join("; "));
     }
     Ok(())
 }

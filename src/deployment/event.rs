@@ -218,6 +218,7 @@ pub(crate) fn to_json(what: &What, subject: &Subject) -> Option<String> {
         What::RollbackStarted { to } | What::RollbackCompleted { to } => line.detail = Some(to),
         What::RollbackFailed { reason } => line.detail = Some(reason),
         What::DeploymentFailed { outcome } => line.state = Some(outcome),
+        What::LockAcquired { app } | What::LockReleased { app } => line.detail = Some(app),
         What::LockWaiting { holder, .. } => line.detail = Some(holder),
         What::LockTakenOver { from, .. } => line.detail = Some(from),
         _ => {}

@@ -96,14 +96,13 @@ fn hints(attempt: &Attempt<'_>, jobs: &[Job<'_>], ending: Ending) -> Vec<String>
     let mut hints: Vec<String> = jobs.iter().flat_map(|job| job.course.hints.clone()).collect();
     let deploy = attempt.session.deploy_command(attempt.environment);
     match ending {
-        Ending::Ok => {}
         Ending::Interrupted(_) => {
             hints.push(format!(
                 "{deploy} (ships again), or: shipctl rollback {environment}"
             ));
         }
         Ending::Broken if hints.is_empty() => hints.push(format!("shipctl rollback {environment}")),
-        Ending::Broken => {}
+        Ending::Ok | Ending::Broken => {}
         Ending::Inconclusive => hints.push(format!("shipctl verify {environment}")),
         Ending::RolledBack | Ending::Failed => {
             if jobs.iter().any(|job| job.course.stage == Stage::Returned)
@@ -124,6 +123,6 @@ pub(crate) fn print(attempt: &Attempt<'_>, report: &Report) {
     if printer.json {
         printer.document(report);
     } else {
-        printer.data(&human::report(report, text::width(printer)));
+        printer.data(&human::report(report, text::width(*printer)));
     }
 }

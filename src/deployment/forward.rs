@@ -228,7 +228,7 @@ async fn look(
     let mut facts = look
         .take()
         .await
-        .map_err(|failure| session.provider_error(environment, &failure))?;
+        .map_err(|failure| Session::provider_error(environment, &failure))?;
     let known = recall::of_instance(history, &service.app, &facts.machines).is_some();
     if !look.remote && !known {
         facts.remote = flyctl.config_show(&service.app).await.ok();
@@ -332,7 +332,6 @@ fn job<'s>(
             verify: service.verify.clone(),
         },
         releases: facts.releases,
-        addresses: facts.addresses,
         shipment: Shipment {
             image,
             label,

@@ -79,10 +79,4 @@ impl Interrupts {
             spare: Some(instead),
         }
     }
-
-    /// The first signal, if one came that nobody here has answered.
-    pub(crate) fn pending(&self) -> Option<u8> {
-        let heard = *self.heard.borrow();
-        (heard.count > self.answered).then_some(heard.first)
-    }
 }

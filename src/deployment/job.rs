@@ -11,7 +11,6 @@ use crate::instance::Instance;
 use crate::project::Service;
 use crate::project::fly_toml::FlyToml;
 use crate::provider::fly::Flyctl;
-use crate::provider::fly::output::ips::Address;
 use crate::release::{Image, Release, ReleaseNumber};
 use crate::state::record::Configuration;
 use crate::verification::Judgement;
@@ -25,7 +24,6 @@ pub(crate) struct Job<'a> {
     pub(crate) baseline: Baseline,
     /// As listed at the baseline.
     pub(crate) releases: Vec<Release>,
-    pub(crate) addresses: Vec<Address>,
     pub(crate) shipment: Shipment,
     pub(crate) expectation: Expectation,
     /// Where a return goes; `None` with the reason where it cannot go anywhere.

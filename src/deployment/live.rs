@@ -89,9 +89,9 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
             let stages: Vec<Stage> = jobs.iter().map(|job| job.course.stage).collect();
             let good = stages.iter().all(|stage| *stage == Stage::Verified);
             if good {
-                phase.completed("")
+                phase.completed("");
             } else {
-                phase.failed(worst(&jobs))
+                phase.failed(worst(&jobs));
             }
             Ok(crate::deployment::conclude::ending(&stages))
         }
@@ -116,8 +116,7 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
 
 fn worst(jobs: &[Job<'_>]) -> String {
     jobs.iter()
-        .flat_map(|job| job.course.reasons.first())
-        .next()
+        .find_map(|job| job.course.reasons.first())
         .cloned()
         .unwrap_or_default()
 }
@@ -162,7 +161,7 @@ async fn job<'s>(
     let facts = look
         .take()
         .await
-        .map_err(|failure| session.unseen_error(attempt.environment, &failure))?;
+        .map_err(|failure| Session::unseen_error(attempt.environment, &failure))?;
     let (baseline, recall) = recall::baseline(history, attempt.environment, service, &facts);
     let file = file_of(service, &facts);
     let address = health.forced || facts.addresses.iter().any(Address::is_public);
@@ -216,7 +215,6 @@ async fn job<'s>(
             verify,
         },
         releases: facts.releases,
-        addresses: facts.addresses,
         shipment: Shipment {
             image: baseline.image.clone(),
             label: None,

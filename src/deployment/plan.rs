@@ -1,5 +1,6 @@
 //! What a deployment will do, in words: the line before it starts, and what `--dry-run` prints.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -234,7 +235,7 @@ fn words(view: &PlanView, bake: Duration) -> String {
             ),
         ];
         for (label, text) in lines.iter().filter(|(_, text)| !text.is_empty()) {
-            out.push_str(&format!("  {} {text}\n", paint(DIM, &format!("{label:<8}"))));
+            let _ = writeln!(out, "  {} {text}", paint(DIM, &format!("{label:<8}")));
         }
     }
     out

@@ -1,7 +1,6 @@
 //! The first look: what runs, what was released, where the app is reached, and how it answers. Changes nothing.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::Value;
@@ -16,9 +15,6 @@ use crate::provider::fly::output::ips::Address;
 use crate::release::Release;
 use crate::session::HealthUrl;
 use crate::verification::probe;
-
-/// The longest that one look may take; a phase that waits says so each ten seconds.
-pub(crate) const READ_LIMIT: Duration = Duration::from_secs(120);
 
 /// What was seen of one app at one moment.
 #[derive(Clone, Debug)]
@@ -124,7 +120,13 @@ pub(crate) fn settings(service: &Service, variables: &Variables, remote: Option<
     let Some(toml) = remote else {
         return service.verify.clone();
     };
-    let bare = Environment::bare(&service.name, &service.app, Some(toml), variables);
+    let bare = Environment::bare(
+        &service.name,
+        &service.app,
+        &service.context,
+        Some(&toml),
+        variables,
+    );
     bare.services
         .into_iter()
         .next()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::deployment::attempt::Attempt;
 use crate::deployment::conclude;
@@ -19,6 +19,7 @@ use crate::effect::process::Invocation;
 use crate::instance::{CheckState, Instance, InstanceState};
 use crate::output::human::short_image;
 use crate::provider::fly::invocation::DeployCall;
+use crate::provider::fly::output::failure::FailureClass;
 use crate::release::ReleaseNumber;
 use crate::verification::expectation::Expectation;
 use crate::verification::watch::Watch;
@@ -145,7 +146,7 @@ async fn try_until_back(
         let warnings = judgement.warnings.clone();
         job.course.afterwards = Some(judgement);
         let again =
-            provider.class.is_some_and(|class| class.is_transient()) && Instant::now() + PAUSE < deadline;
+            provider.class.is_some_and(FailureClass::is_transient) && Instant::now() + PAUSE < deadline;
         match verdict {
             Verdict::Verified => {
                 job.course.warnings.extend(warnings);
@@ -213,7 +214,7 @@ fn prepare(
         dir: shipment.directory.clone(),
         image: Some(destination.image.reference()),
         image_label: None,
-        strategy: Some(strategy(&job.course.now, &job.baseline.instances).to_owned()),
+        strategy: Some(strategy(job.course.now.as_deref(), &job.baseline.instances).to_owned()),
         smoke_checks: checked.then_some(false),
         wait_timeout: Some(expect::wait_timeout(expectation.timeout)),
         release_command_timeout: None,
@@ -227,10 +228,10 @@ fn prepare(
 }
 
 /// `immediate` when less than half of the instances are good, else `rolling`; never canary or bluegreen (DESIGN 7).
-pub(crate) fn strategy(now: &Option<Vec<Instance>>, before: &[Instance]) -> &'static str {
+pub(crate) fn strategy(now: Option<&[Instance]>, before: &[Instance]) -> &'static str {
     let counted: Vec<&Instance> = now
+        .unwrap_or_default()
         .iter()
-        .flatten()
         .filter(|instance| {
             before.iter().any(|old| old.group == instance.group) && instance.standbys.is_empty()
         })

@@ -12,7 +12,7 @@ use crate::output::human::short_image;
 use crate::project::policy::{bound, choice, consent, forward};
 use crate::project::{Environment, FreezePolicy};
 use crate::provider::fly::passthrough::Passthrough;
-use crate::rollback::Pick;
+use crate::rollback::{Pick, Rule};
 use crate::session::Session;
 use crate::state::freeze::Freeze;
 use crate::state::history::{History, Repetition, Unfinished};
@@ -234,7 +234,7 @@ pub(crate) fn pick_without(pick: &mut Pick, gone: &[String]) -> bool {
             return false;
         }
         pick.target = pick.older.remove(0);
-        pick.reason = "the newer ones are gone from the registry";
+        pick.rule = Rule::Remaining;
     }
     true
 }

@@ -55,9 +55,9 @@ impl Stages {
             && let Some(ship) = inner.ship.take()
         {
             if inner.all_shipped_well {
-                ship.completed("")
+                ship.completed("");
             } else {
-                ship.failed("flyctl failed")
+                ship.failed("flyctl failed");
             }
             inner.verify = Some(self.emitter.start(Phase::Verify, "looking at what serves"));
         }
@@ -75,9 +75,9 @@ impl Stages {
         let inner = self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
         for running in [inner.ship, inner.verify].into_iter().flatten() {
             if good {
-                running.completed(detail)
+                running.completed(detail);
             } else {
-                running.failed(detail)
+                running.failed(detail);
             }
         }
     }

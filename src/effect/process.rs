@@ -66,12 +66,6 @@ pub(crate) struct Ended {
     pub(crate) signal: Option<i32>,
 }
 
-impl Ended {
-    pub(crate) fn is_success(self) -> bool {
-        self.code == Some(0)
-    }
-}
-
 impl From<ExitStatus> for Ended {
     fn from(status: ExitStatus) -> Self {
         use std::os::unix::process::ExitStatusExt;

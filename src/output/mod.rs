@@ -65,7 +65,7 @@ impl Printer {
     }
 
     /// Writes data to stdout; a reader that has gone is no error.
-    pub(crate) fn data(&self, text: &str) {
+    pub(crate) fn data(self, text: &str) {
         let mut out = std::io::stdout().lock();
         let _ = out
             .write_all(render(text, self.color_stdout).as_bytes())
@@ -73,7 +73,7 @@ impl Printer {
     }
 
     /// Writes one JSON document to stdout.
-    pub(crate) fn document<T: Serialize>(&self, view: &T) {
+    pub(crate) fn document<T: Serialize>(self, view: &T) {
         match serde_json::to_string_pretty(view) {
             Ok(text) => self.data(&(text + "\n")),
             Err(error) => self.talk(&format!("error: cannot print the result as JSON: {error}")),
@@ -81,7 +81,7 @@ impl Printer {
     }
 
     /// Writes talk to stderr, each line marked in the sandbox.
-    pub(crate) fn talk(&self, text: &str) {
+    pub(crate) fn talk(self, text: &str) {
         let mut block = String::with_capacity(text.len() + 16);
         for line in text.lines() {
             if self.sandbox {
@@ -97,7 +97,7 @@ impl Printer {
     }
 
     /// Asks on the terminal; `None` where the input has ended.
-    pub(crate) fn ask(&self, question: &str) -> Result<Option<String>> {
+    pub(crate) fn ask(self, question: &str) -> Result<Option<String>> {
         let mark = if self.sandbox { "SANDBOX " } else { "" };
         let mut err = std::io::stderr().lock();
         let asked = write!(err, "{mark}{question} [y/N] ").and_then(|()| err.flush());
@@ -112,24 +112,24 @@ impl Printer {
     }
 
     /// A line of another shipctl's talk, which is marked already.
-    pub(crate) fn pass(&self, line: &str) {
+    pub(crate) fn pass(self, line: &str) {
         let mut err = std::io::stderr().lock();
         let text = render(&format!("{line}\n"), self.color_stderr);
         let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
     }
 
-    pub(crate) fn has_color(&self) -> bool {
+    pub(crate) fn has_color(self) -> bool {
         self.color_stdout && self.color_stderr
     }
 
     /// Talk that `--quiet` leaves out.
-    pub(crate) fn note(&self, text: &str) {
+    pub(crate) fn note(self, text: &str) {
         if !self.quiet {
             self.talk(text);
         }
     }
 
-    pub(crate) fn warn(&self, text: &str) {
+    pub(crate) fn warn(self, text: &str) {
         self.talk(&text::labelled(
             &paint(WARN, "warning:"),
             "warning:".len(),
@@ -139,7 +139,7 @@ impl Printer {
     }
 
     /// A failure: what failed on what, why, the excerpt, and what mends it. With `--json` one document.
-    pub(crate) fn error(&self, error: &Error) {
+    pub(crate) fn error(self, error: &Error) {
         if self.json {
             self.document(&ErrorView {
                 schema: "shipctl/error/1",

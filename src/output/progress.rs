@@ -57,7 +57,7 @@ impl Terminal {
 
     fn phase_line(&self, mark: &str, phase: Phase, took: Duration, detail: &str) -> String {
         let label = format!("{mark} {:<8} {:>7} ", phase.as_str(), duration(took));
-        labelled(&label, 18, detail, width(&self.printer))
+        labelled(&label, 18, detail, width(self.printer))
             .trim_end()
             .to_owned()
     }
@@ -102,16 +102,11 @@ impl Reader for Terminal {
             }
             What::RollbackStarted { to } => self.say(&format!("{} returning to {to}", paint(WARN, "↩"))),
             What::LockWaiting { app, holder } => {
-                self.say(&format!("… waiting for the lock of {app}: {holder}"))
+                self.say(&format!("… waiting for the lock of {app}: {holder}"));
             }
             What::LockTakenOver { app, from } => {
                 let text = format!("the lock of {app} was taken over from {from}");
-                self.say(&labelled(
-                    &paint(WARN, "warning:"),
-                    8,
-                    &text,
-                    width(&self.printer),
-                ));
+                self.say(&labelled(&paint(WARN, "warning:"), 8, &text, width(self.printer)));
             }
             What::Waiting {
                 phase,
@@ -125,14 +120,12 @@ impl Reader for Terminal {
                     duration(*since)
                 )),
             },
-            What::Output { line, .. } if self.printer.verbose => {
-                self.say(&paint(
-                    DIM,
-                    &format!("  │ {}", cut(line, width(&self.printer).saturating_sub(4))),
-                ));
+            What::Output { service, line } if self.printer.verbose => {
+                let room = width(self.printer).saturating_sub(service.chars().count() + 5);
+                self.say(&paint(DIM, &format!("  {service} │ {}", cut(line, room))));
             }
             What::Warning { text } => {
-                self.say(&labelled(&paint(WARN, "warning:"), 8, text, width(&self.printer)));
+                self.say(&labelled(&paint(WARN, "warning:"), 8, text, width(self.printer)));
             }
             _ => {}
         }

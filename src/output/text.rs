@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::output::Printer;
 
 /// The width to wrap talk at: the terminal's, at most 100; unwrapped for a pipe.
-pub(crate) fn width(printer: &Printer) -> usize {
+pub(crate) fn width(printer: Printer) -> usize {
     if printer.lively {
         console::Term::stderr().size().1.clamp(40, 100).into()
     } else {

@@ -1,5 +1,6 @@
 //! The keys of an environment, and the order of its services.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::diagnostics::Problem;
@@ -11,7 +12,7 @@ use super::keys::{
 };
 use super::load::ONLY_SERVICE;
 use super::settings::{Layers, Scope, Settler, Source};
-use super::{AcrossContracting, Bundles, Environment, FreezePolicy, Service, Variables, service};
+use super::{Environment, FreezePolicy, Service, Variables, service};
 
 /// The keys of an environment.
 pub(super) fn settle(
@@ -23,12 +24,16 @@ pub(super) fn settle(
     let protected = ["production", "prod", "live"]
         .iter()
         .any(|one| name.eq_ignore_ascii_case(one));
+    // Checked and shown; nothing acts by them.
+    settler.text(&ORG);
+    settler.text_or(&ROLLBACK_ACROSS_CONTRACTING, "stop", Source::Default);
+    settler.text_or(&STATE_BUNDLES, "local", Source::Default);
+    settler.duration(&LOCK_TTL, Duration::from_secs(5 * 60), Source::Default);
     Environment {
         name: name.to_owned(),
         protected: settler.boolean(&PROTECTED, protected),
         app_witness: settler.text(&APP),
         token_variable: settler.text(&TOKEN),
-        org: settler.text(&ORG),
         allowed_refs: settler.texts(&ALLOWED_REFS),
         after: settler.text(&AFTER),
         regions: settler.texts(&REGIONS),
@@ -42,25 +47,8 @@ pub(super) fn settle(
             "never" => FreezePolicy::Never,
             _ => FreezePolicy::Protected,
         },
-        across_contracting: match settler
-            .text_or(&ROLLBACK_ACROSS_CONTRACTING, "stop", Source::Default)
-            .0
-            .as_str()
-        {
-            "return" => AcrossContracting::Return,
-            _ => AcrossContracting::Stop,
-        },
         state_url: settler.text(&STATE_URL),
-        bundles: match settler
-            .text_or(&STATE_BUNDLES, "local", Source::Default)
-            .0
-            .as_str()
-        {
-            "shared" => Bundles::Shared,
-            _ => Bundles::Local,
-        },
         deploy_timeout: settler.duration(&DEPLOY_TIMEOUT, Duration::from_secs(30 * 60), Source::Default),
-        lock_ttl: settler.duration(&LOCK_TTL, Duration::from_secs(5 * 60), Source::Default),
         services: Vec::new(),
         variables: layers.merged(is_read),
         effective: Vec::new(),
@@ -68,9 +56,15 @@ pub(super) fn settle(
 }
 
 impl Environment {
-    /// An environment that no file speaks of: `-a APP` on a machine without a checkout. `toml` is what flyctl says of
-    /// the app's configuration.
-    pub(crate) fn bare(name: &str, app: &str, toml: Option<FlyToml>, process: &Variables) -> Self {
+    /// An environment that no file speaks of: `-a APP` on a machine without a checkout (DESIGN 2). One that is only
+    /// known by its app's name is protected. `toml` is what flyctl says of the app's configuration, where it was asked.
+    pub(crate) fn bare(
+        name: &str,
+        app: &str,
+        folder: &Path,
+        toml: Option<&FlyToml>,
+        process: &Variables,
+    ) -> Self {
         let layers = Layers {
             flags: &[],
             process,
@@ -83,11 +77,11 @@ impl Environment {
         };
         let mut settler = Settler::new(&layers, scope(None));
         let mut environment = settle(&mut settler, name, &layers, &|_| false);
-        environment.protected = true;
+        environment.protected |= name == app;
         let mut settler = Settler::new(&layers, scope(Some(ONLY_SERVICE)));
         environment
             .services
-            .push(service::bare(ONLY_SERVICE, app, toml, &mut settler));
+            .push(service::bare(ONLY_SERVICE, app, folder, toml, &mut settler));
         environment
     }
 }

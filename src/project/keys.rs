@@ -46,7 +46,21 @@ pub(crate) struct Key {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
     /// As written in the reference.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "only the test that holds docs/configuration.md to this table reads it"
+        )
+    )]
     pub(crate) default: &'static str,
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "only the test that holds docs/configuration.md to this table reads it"
+        )
+    )]
     pub(crate) about: &'static str,
     /// What else is wrong with a value of the right kind.
     pub(super) check: fn(&Setting) -> Result<(), String>,

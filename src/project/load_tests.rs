@@ -490,17 +490,21 @@ fn traps_are_warned_of_and_advice_is_kept_for_the_lint() {
 
 #[test]
 fn an_app_without_a_file_stands_by_itself() {
+    let folder = Path::new("/somewhere");
     let toml = super::fly_toml::FlyToml::from_json(&serde_json::json!({
         "app": "shop", "http_service": {"internal_port": 1, "checks": [{"path": "/up"}]}
     }));
-    let environment = super::Environment::bare("shop", "shop", Some(toml), &Variables::default());
-    assert!(environment.protected);
-    let service = &environment.services[0];
+    let bare = |name| super::Environment::bare(name, "shop", folder, Some(&toml), &Variables::default());
+    assert!(bare("shop").protected && bare("production").protected && !bare("staging").protected);
+    let environment = bare("shop");
+    let [service] = &environment.services[..] else {
+        panic!("{:?}", environment.services)
+    };
     assert_eq!(
-        (service.app.as_str(), service.verify.path.path()),
-        ("shop", "/up")
+        (service.app.as_str(), service.context.as_path()),
+        ("shop", folder)
     );
-    assert!(service.file.as_ref().unwrap().text.contains("app = \"shop\""));
+    assert_eq!(service.verify.path.path(), "/up");
 }
 
 /// The files of this repository are the example that people copy.

@@ -1,6 +1,5 @@
 //! What is configured: projects, environments and services, resolved once.
 
-mod absent;
 mod conflicts;
 pub(crate) mod diagnostics;
 pub(crate) mod discover;
@@ -82,7 +81,6 @@ pub(crate) struct Environment {
     pub(crate) app_witness: Option<String>,
     /// Name of the variable that holds the token, never its value.
     pub(crate) token_variable: Option<String>,
-    pub(crate) org: Option<String>,
     /// Globs; empty allows every ref.
     pub(crate) allowed_refs: Vec<String>,
     pub(crate) after: Option<String>,
@@ -90,13 +88,9 @@ pub(crate) struct Environment {
     pub(crate) regions: Vec<String>,
     pub(crate) min_instances: Option<u32>,
     pub(crate) freeze: FreezePolicy,
-    pub(crate) across_contracting: AcrossContracting,
     pub(crate) state_url: Option<String>,
-    pub(crate) bundles: Bundles,
     /// What bounds a whole deployment, builds included.
     pub(crate) deploy_timeout: Duration,
-    /// After which a shared lock without a heartbeat is stale.
-    pub(crate) lock_ttl: Duration,
     /// In an order that honours `needs`.
     pub(crate) services: Vec<Service>,
     /// The process's variables over those of `.env.<env>` and `.env` that shipctl reads.
@@ -232,20 +226,6 @@ pub(crate) enum FreezePolicy {
     Protected,
     Always,
     Never,
-}
-
-/// What a return does over a contracting migration.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum AcrossContracting {
-    Stop,
-    Return,
-}
-
-/// Where failure bundles go.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Bundles {
-    Local,
-    Shared,
 }
 
 /// Variables by name; never printed with their values.

@@ -218,21 +218,23 @@ fn local_files(
     contents
 }
 
-/// A service that no file speaks of, with what is known of its app's configuration.
-pub(super) fn bare(name: &str, app: &str, toml: Option<FlyToml>, settler: &mut Settler<'_>) -> Service {
-    let verify = verify(settler, toml.as_ref(), "flyctl config show");
+/// A service that no file speaks of, asked as the configuration of its app says where that is known.
+pub(super) fn bare(
+    name: &str,
+    app: &str,
+    folder: &Path,
+    toml: Option<&FlyToml>,
+    settler: &mut Settler<'_>,
+) -> Service {
+    let verify = verify(settler, toml, "flyctl config show");
     Service {
         name: name.to_owned(),
         app: app.to_owned(),
         witness: None,
-        config: PathBuf::new(),
-        file: toml.map(|toml| FlyFile {
-            path: PathBuf::new(),
-            text: toml.to_text(),
-            toml,
-        }),
+        config: folder.join("fly.toml"),
+        file: None,
         files: BTreeMap::new(),
-        context: PathBuf::new(),
+        context: folder.to_owned(),
         needs: Vec::new(),
         verify,
         effective: std::mem::take(&mut settler.effective),

@@ -8,6 +8,6 @@ mod pick;
 mod returning;
 mod serving;
 
-pub(crate) use pick::{Answer, Pick, Question, pick};
+pub(crate) use pick::{Answer, Pick, Question, Rule, pick};
 pub(crate) use returning::{ReturnQuestion, ReturnTarget, return_target};
 pub(crate) use serving::Running;

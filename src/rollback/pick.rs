@@ -33,10 +33,32 @@ pub(crate) enum Rule {
     Named,
     /// 2: what serves is mixed or not good.
     LastGood,
+    /// 2, where the ledger verified nothing.
+    LastListed,
     /// 3: verified before what serves.
     Before,
     /// 4: only flyctl's list knows.
     Listed,
+    /// What these chose is gone from the registry; the next of theirs.
+    Remaining,
+}
+
+impl Rule {
+    /// Why it is this one, as half a sentence for people.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Named => "it was named",
+            Self::LastGood => "the last verified release: what serves is not good",
+            Self::LastListed => {
+                "the newest complete release of another image than flyctl's newest: what serves is not good"
+            }
+            Self::Remaining => "the newer ones are gone from the registry",
+            Self::Before => "the last verified release before the one serving",
+            Self::Listed => {
+                "the newest complete release before the one serving in flyctl's list; the ledger does not know it"
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -47,8 +69,6 @@ pub(crate) struct Pick {
     pub(crate) beside: Option<Candidate>,
     /// What comes next if the target's image is gone; the unverified among them are asked about.
     pub(crate) older: Vec<Candidate>,
-    /// Why it is this one, as half a sentence for people.
-    pub(crate) reason: &'static str,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -130,7 +150,6 @@ impl Picker<'_> {
             target,
             beside: None,
             older: Vec::new(),
-            reason: "it was named",
             warnings,
         }
     }
@@ -138,20 +157,12 @@ impl Picker<'_> {
     /// Rule 2. What all instances run is what fails; in a mix some may run the target already.
     fn last_good(&self) -> Result<Option<Pick>> {
         let verified = self.vouched(usize::MAX)?;
-        if let Some(pick) = pick_first(
-            Rule::LastGood,
-            verified,
-            "the last verified release: what serves is not good",
-        ) {
+        if let Some(pick) = pick_first(Rule::LastGood, verified) {
             return Ok(Some(pick));
         }
         let failing: Vec<_> = self.serving.identity.map(|it| it.image).into_iter().collect();
         let listed = self.listed.besides_newest(&failing)?;
-        Ok(pick_first(
-            Rule::LastGood,
-            listed,
-            "the newest complete release of another image than flyctl's newest: what serves is not good",
-        ))
+        Ok(pick_first(Rule::LastListed, listed))
     }
 
     /// Rules 3 and 4.
@@ -167,7 +178,7 @@ impl Picker<'_> {
             .first()
             .is_some_and(|candidate| self.others_lie_after(candidate));
         if !own.is_empty() && !may_others_lie_between {
-            return Ok(pick_first(Rule::Before, own, BEFORE));
+            return Ok(pick_first(Rule::Before, own));
         }
         let mut listed = self.listed.older_than(serving)?;
         if let Some(known) = own.first() {
@@ -175,12 +186,12 @@ impl Picker<'_> {
             let is_newer = |other: &Candidate| known.release.is_none() || other.release > known.release;
             listed.retain(|other| is_newer(other) && !other.image.is_same_as(&known.image));
             if listed.is_empty() {
-                return Ok(pick_first(Rule::Before, own, BEFORE));
+                return Ok(pick_first(Rule::Before, own));
             }
         } else {
             own = self.vouched(usize::MAX)?;
         }
-        let Some(mut pick) = pick_first(Rule::Listed, listed, LISTED) else {
+        let Some(mut pick) = pick_first(Rule::Listed, listed) else {
             return Ok(None);
         };
         pick.beside = own
@@ -298,11 +309,7 @@ impl Picker<'_> {
     }
 }
 
-const BEFORE: &str = "the last verified release before the one serving";
-const LISTED: &str =
-    "the newest complete release before the one serving in flyctl's list; the ledger does not know it";
-
-fn pick_first(rule: Rule, candidates: Vec<Candidate>, reason: &'static str) -> Option<Pick> {
+fn pick_first(rule: Rule, candidates: Vec<Candidate>) -> Option<Pick> {
     let mut candidates = candidates.into_iter();
     let target = candidates.next()?;
     Some(Pick {
@@ -310,7 +317,6 @@ fn pick_first(rule: Rule, candidates: Vec<Candidate>, reason: &'static str) -> O
         target,
         beside: None,
         older: candidates.collect(),
-        reason,
         warnings: Vec::new(),
     })
 }

@@ -64,9 +64,10 @@ fn told(entries: &[Entry], listed: &[(u64, &str, &str)], running: &[Running], to
         Answer::Target(pick) => {
             let rule = match pick.rule {
                 Rule::Named => 1,
-                Rule::LastGood => 2,
+                Rule::LastGood | Rule::LastListed => 2,
                 Rule::Before => 3,
                 Rule::Listed => 4,
+                Rule::Remaining => unreachable!("only the registry leads there"),
             };
             format!("{rule} {}", tell(&pick.target))
         }

@@ -22,17 +22,6 @@ pub(crate) enum Record {
     End(Box<End>),
 }
 
-impl Record {
-    /// The deployment that this line belongs to.
-    pub(crate) fn id(&self) -> &str {
-        match self {
-            Self::Start(start) => &start.id,
-            Self::Mark(mark) => &mark.id,
-            Self::End(end) => &end.id,
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
@@ -148,13 +137,6 @@ pub(crate) struct Configuration {
     /// Names of `[env]` values that were redacted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) redacted: Vec<String>,
-}
-
-impl Configuration {
-    /// What makes two configurations the same one: text, files and flags.
-    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        self.text == other.text && self.files == other.files && self.flags == other.flags
-    }
 }
 
 /// A release together with what runs it.

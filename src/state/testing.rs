@@ -129,11 +129,6 @@ impl Entry {
         self
     }
 
-    pub(crate) fn without_configuration(mut self) -> Self {
-        self.start.services[0].configuration = None;
-        self
-    }
-
     pub(crate) fn built(mut self) -> Self {
         self.start.services[0].built = true;
         self

@@ -211,7 +211,7 @@ impl Memory {
         let Some(seen) = self.instances.get_mut(id) else {
             return;
         };
-        if seen.instance.instance_version != version {
+        if seen.instance.version != version {
             return;
         }
         let finding = probed.version.as_ref().map_or(Finding::NotJudged, |version| {

@@ -237,7 +237,7 @@ pub(super) fn instance(id: &str) -> Instance {
         group: Some("app".into()),
         image: Image::parse("registry.fly.io/shop:v2"),
         release: None,
-        instance_version: String::new(),
+        version: String::new(),
         checks: vec![check("passing")],
         events: Vec::new(),
         created_at: String::new(),
@@ -259,7 +259,7 @@ pub(super) fn on_release(mut instance: Instance, release: u64, digest: &str) -> 
         digest: Digest::parse(digest),
     };
     instance.release = Some(ReleaseNumber(release));
-    instance.instance_version = format!("{}-{release}", instance.id);
+    instance.version = format!("{}-{release}", instance.id);
     instance
 }
 

@@ -349,7 +349,7 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
                 continue;
             }
             pace.in_flight = true;
-            let version = self.memory.instances[&id].instance.instance_version.clone();
+            let version = self.memory.instances[&id].instance.version.clone();
             let witnesses = self.witnesses;
             self.in_flight.push(Box::pin(async move {
                 let answer = witnesses.probe(Some(&id)).await;
@@ -539,7 +539,7 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
                     .filter(|check| check.is_passing())
                     .count();
                 let look = (
-                    seen.instance.instance_version.clone(),
+                    seen.instance.version.clone(),
                     seen.instance.state.as_str().to_owned(),
                     passing,
                 );

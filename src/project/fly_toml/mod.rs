@@ -129,11 +129,6 @@ impl FlyToml {
         self.table.insert("env".to_owned(), Value::Table(env));
     }
 
-    /// As TOML, for what was not read from a text.
-    pub(crate) fn to_text(&self) -> String {
-        toml::to_string(&self.table).unwrap_or_default()
-    }
-
     /// For shipping an image that exists, as a rollback does: TOML without `[build]`, and without the migration
     /// unless it is to be kept.
     pub(crate) fn without_build_and_release_command(&self, keep_release_command: bool) -> String {

@@ -217,7 +217,8 @@ mod tests {
     use super::{After, Facts, Overrides, Rule, check};
     use crate::error::ErrorKind;
     use crate::state::freeze::Freeze;
-    use crate::state::history::{Before, Repetition};
+    use crate::state::history::Repetition;
+    use crate::state::history::Before;
 
     fn frozen() -> Freeze {
         Freeze {

@@ -144,38 +144,9 @@ impl Flyctl {
         Ok(Known { version, flags })
     }
 
-    /// The same flyctl with the variables of another environment.
-    #[must_use]
-    pub(crate) fn with_environment(&self, environment: Environment) -> Self {
-        Self {
-            redactor: self
-                .redactor
-                .with(environment.token.iter().map(|token| token.value.clone())),
-            environment: Arc::new(environment),
-            ..self.clone()
-        }
-    }
-
-    /// The same flyctl, whose reading calls may take `limit`.
-    #[must_use]
-    pub(crate) fn with_limit(&self, limit: Duration) -> Self {
-        Self {
-            limit,
-            ..self.clone()
-        }
-    }
-
-    pub(crate) fn version(&self) -> &Version {
-        &self.shared.known.version
-    }
-
     /// The flags that its `deploy` knows.
     pub(crate) fn flags(&self) -> &Flags {
         &self.shared.known.flags
-    }
-
-    pub(crate) fn redactor(&self) -> &Redactor {
-        &self.redactor
     }
 
     /// A line that flyctl printed, harmless and without secrets.
@@ -348,9 +319,4 @@ impl Flyctl {
             )
         })
     }
-}
-
-/// The address under which Fly serves an app.
-pub(crate) fn hostname(app: &str) -> String {
-    format!("https://{app}.fly.dev")
 }

@@ -111,7 +111,6 @@ mod tests {
 
     use super::{Program, Variables};
     use crate::provider::fly::output::failure::FailureClass;
-    use crate::sandbox::{STAND_IN_NAME, WORLD_VARIABLE};
 
     fn program(dir: &Path, name: &str, mode: u32) {
         File::create(dir.join(name)).unwrap();

@@ -3,10 +3,12 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::Flyctl;
 use super::call::CallFailure;
 use super::environment::{Environment, Token, Variables};
 use super::invocation::DeployCall;
@@ -14,7 +16,6 @@ use super::output::captures::capture;
 use super::output::failure::{EndedBy, FailureClass};
 use super::output::transcript::Transcript;
 use super::program::Program;
-use super::{Flyctl, hostname};
 use crate::effect::process::Ended;
 use crate::secret::{Redactor, Secret};
 
@@ -100,7 +101,7 @@ fn recorded_arm(call: &str, name: &str, code: i32) -> String {
 async fn version_and_flags_are_asked_once() {
     let fake = Fake::new("0.2.4", "");
     let flyctl = fake.open().await;
-    assert_eq!(flyctl.version().to_string(), "v0.2.4");
+    assert_eq!(flyctl.shared.known.version.to_string(), "v0.2.4");
     assert!(flyctl.flags().knows("smoke-checks") && !flyctl.flags().knows("deploy-retries"));
     let mut calls = fake.calls();
     calls.sort();
@@ -108,8 +109,8 @@ async fn version_and_flags_are_asked_once() {
     fake.forget_calls();
     let again = fake.open().await;
     assert_eq!(
-        (again.version(), again.flags()),
-        (flyctl.version(), flyctl.flags())
+        (&again.shared.known.version, again.flags()),
+        (&flyctl.shared.known.version, flyctl.flags())
     );
     assert!(fake.calls().is_empty(), "{:?}", fake.calls());
 }
@@ -182,7 +183,6 @@ async fn answers_are_read() {
         lines,
         ["2026-11-21T03:57:54Z app[5dcad6ba2b0ae8] fra [info]started shop:v4"]
     );
-    assert_eq!(hostname("shop"), "https://shop.fly.dev");
 }
 
 #[tokio::test]
@@ -268,11 +268,11 @@ async fn a_silent_call_is_ended_and_a_senseless_answer_is_a_failure() {
                 'logs -a slow --no-tail') echo one; echo two; sleep 1000;;";
     let flyctl = Fake::new("0.2.4", arms);
     let opened = flyctl.open().await;
-    let slow = opened
-        .with_limit(Duration::from_millis(300))
-        .releases("slow")
-        .await
-        .unwrap_err();
+    let hasty = Flyctl {
+        limit: Duration::from_millis(300),
+        ..opened.clone()
+    };
+    let slow = hasty.releases("slow").await.unwrap_err();
     assert_eq!(slow.class, FailureClass::TimedOut);
     assert!(
         slow.message.contains("no answer within 0.3 s"),
@@ -294,7 +294,12 @@ async fn a_deployment_runs_where_it_builds_and_its_failure_is_explained() {
         value: Secret::new("another-secret"),
     };
     let environment = Environment::new(&Variables::new(), Some(other), &[]);
-    let flyctl = fake.open().await.with_environment(environment);
+    let secrets = ["another-secret", "a-very-secret-token"].map(Secret::new);
+    let flyctl = Flyctl {
+        environment: Arc::new(environment),
+        redactor: Redactor::new(secrets.into()),
+        ..fake.open().await
+    };
     let (call, left_out) = flyctl.deploy(&DeployCall {
         app: "shop".into(),
         config: "/src/fly.toml".into(),

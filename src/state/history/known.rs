@@ -225,22 +225,6 @@ impl History {
         found.map(|(at, _)| self.known(at)).transpose()
     }
 
-    /// Whether `version` is what another image than this one answered, or the commit or describe it was built from.
-    pub(crate) fn is_version_of_another(&self, app: &str, version: &str, image: &Image) -> Result<bool> {
-        let image = ImageKey::of(image);
-        let mut is_of_another = false;
-        for (at, row) in self.rows_of(app) {
-            if row.shipped.image.is_none() || !self.names(at, row, version)? {
-                continue;
-            }
-            if row.shipped.image.is_same_as(image) {
-                return Ok(false);
-            }
-            is_of_another = true;
-        }
-        Ok(is_of_another)
-    }
-
     /// Whether a version is what a row's release answered, or names what it was built from.
     pub(crate) fn names(&self, at: usize, row: &Row, version: &str) -> Result<bool> {
         let key = Key::of_version(version);

@@ -71,17 +71,9 @@ impl History {
         }
     }
 
-    pub(crate) fn environment(&self) -> &str {
-        &self.environment
-    }
-
     /// The id of the attempt that was begun last, as a number.
     pub(crate) fn newest_id(&self) -> Option<u128> {
         self.index.newest_id
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows().is_empty()
     }
 
     /// What was found wrong with the ledger, for people.
@@ -213,13 +205,6 @@ impl History {
             .rev()
             .filter(|row| !self.name_at(row.app).is_none() && seen.insert(row.service))
             .any(|row| row.app == app)
-    }
-
-    /// The releases that any record of the app names, as its own or as what it found or left serving.
-    pub(crate) fn named_releases(&self, app: &str) -> HashSet<ReleaseNumber> {
-        self.rows_of(app)
-            .flat_map(|(_, row)| row.named_releases())
-            .collect()
     }
 
     /// Start and end of the attempt that a row belongs to.

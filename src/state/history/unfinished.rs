@@ -13,13 +13,6 @@ pub(crate) struct Unfinished {
     pub(crate) marks: Vec<Mark>,
 }
 
-impl Unfinished {
-    /// The mark of a service, where flyctl was started for it.
-    pub(crate) fn mark_of(&self, service: &str) -> Option<&Mark> {
-        self.marks.iter().find(|mark| mark.service == service)
-    }
-}
-
 impl History {
     /// The unfinished attempts, newest first.
     ///
@@ -88,7 +81,7 @@ mod tests {
                 "{liveness:?} {lock_is_held}"
             );
             if let [one] = &found[..] {
-                let mark = one.mark_of("web").unwrap();
+                let mark = one.marks.iter().find(|mark| mark.service == "web").unwrap();
                 assert_eq!(
                     (one.start.id.as_str(), mark.phase.as_str(), mark.moved),
                     ("d3", "verify", true)

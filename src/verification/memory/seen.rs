@@ -94,8 +94,8 @@ impl Seen {
     /// Another update than the one that was seen last.
     fn is_update(&self, instance: &Instance, launched: bool) -> bool {
         let old = &self.instance;
-        if !old.instance_version.is_empty() && !instance.instance_version.is_empty() {
-            return old.instance_version != instance.instance_version;
+        if !old.version.is_empty() && !instance.version.is_empty() {
+            return old.version != instance.version;
         }
         let differs = |one: Option<ReleaseNumber>, other: Option<ReleaseNumber>| {
             one.zip(other).is_some_and(|(one, other)| one != other)
@@ -168,10 +168,10 @@ impl Seen {
 
     /// A field that one list left out and that cannot change without an update is as it was.
     fn keep_what_is_missing(&mut self, instance: &mut Instance) {
-        if instance.instance_version.is_empty() {
+        if instance.version.is_empty() {
             instance
-                .instance_version
-                .clone_from(&self.instance.instance_version);
+                .version
+                .clone_from(&self.instance.version);
         }
         instance.release = instance.release.or(self.instance.release);
         if instance.image.digest.is_none() {

@@ -49,11 +49,6 @@ impl Version {
     pub(crate) fn is_supported(&self) -> bool {
         self.number >= OLDEST.number
     }
-
-    /// Without `v`.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.text
-    }
 }
 
 impl fmt::Display for Version {
@@ -93,7 +88,7 @@ mod tests {
     fn both_forms_of_the_recorded_version() {
         for name in ["version_json", "version"] {
             let version = Version::parse(capture(name).stdout.as_bytes()).unwrap();
-            assert!(version.as_str().starts_with("2026.11.21-dev."), "{version}");
+            assert!(version.text.starts_with("2026.11.21-dev."), "{version}");
             assert!(version.is_supported());
         }
     }
