@@ -103,5 +103,6 @@ pub(crate) async fn run(args: &SandboxArgs, globals: &Globals, printer: Printer)
         }
         printer.talk("serving until Ctrl-C; deploy to it from another terminal: shipctl --sandbox deploy ENV --image …");
     }
-    Ok(crate::command::interrupted().await.min(0))
+    crate::command::interrupted().await;
+    Ok(0)
 }

@@ -16,7 +16,7 @@ use crate::provider::fly::output::failure::FailureClass;
 use crate::release::{Image, Release, ReleaseNumber};
 use crate::state::history::machine_config;
 use crate::state::record::{Served, ServiceEnd};
-use crate::verification::{InstanceReport, Verdict};
+use crate::verification::{InstanceReport, Judgement, Verdict};
 
 /// The ending of all services together: the worst truth about what serves comes first.
 pub(crate) fn ending(stages: &[Stage]) -> Ending {
@@ -88,6 +88,27 @@ impl fmt::Display for Theirs {
             None => Ok(()),
         }
     }
+}
+
+/// Who took the place of what was shipped, as an instance shows it; `None` where that is nobody else's.
+pub(crate) fn superseded_by(job: &Job<'_>, judgement: &Judgement) -> Option<String> {
+    let shown = judgement.superseded_by?;
+    match &job.course.releases_now {
+        Some(list) => somebody_elses(job, list).map(|theirs| theirs.to_string()),
+        None => Some(format!("release {shown}")),
+    }
+}
+
+/// Instances on lost hosts that nothing that was said names yet.
+pub(crate) fn unreachable(judgement: &Judgement) -> Option<String> {
+    let said = || judgement.reasons.iter().chain(&judgement.warnings);
+    let unsaid: Vec<&str> = judgement
+        .unreachable
+        .iter()
+        .map(String::as_str)
+        .filter(|id| !said().any(|text| text.contains(id)))
+        .collect();
+    (!unsaid.is_empty()).then(|| format!("on hosts that cannot be reached: {}", unsaid.join(", ")))
 }
 
 /// The newest release with another image that an instance runs, or that has not ended without becoming current.
@@ -301,16 +322,15 @@ pub(crate) fn disagreements(job: &mut Job<'_>) {
             "flyctl ended with {code} although every instance is good: {said}"
         ));
     }
-    if let Some(list) = &job.course.releases_now {
-        if let Some(release) = list.iter().find(|release| Some(release.number) == own)
-            && release.status.as_str() != "complete"
-        {
-            let status = release.status.as_str();
-            warnings.push(format!(
-                "Fly lists release {} as `{status}` although every instance runs it",
-                release.number
-            ));
-        }
+    if let Some(list) = &job.course.releases_now
+        && let Some(release) = list.iter().find(|release| Some(release.number) == own)
+        && release.status.as_str() != "complete"
+    {
+        let status = release.status.as_str();
+        warnings.push(format!(
+            "Fly lists release {} as `{status}` although every instance runs it",
+            release.number
+        ));
     }
     job.course.warnings.extend(warnings);
     ended_elsewhere(job);

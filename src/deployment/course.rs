@@ -370,6 +370,15 @@ async fn settle(attempt: &Attempt<'_>, job: &mut Job<'_>) -> Result<(), Interrup
     let judgement = job.course.judgement.clone().unwrap_or_else(Judgement::nothing);
     job.course.reasons.clone_from(&judgement.reasons);
     job.course.warnings.extend(judgement.warnings.iter().cloned());
+    job.course.warnings.extend(conclude::unreachable(&judgement));
+    tracing::debug!(
+        app = job.app(),
+        verdict = judgement.verdict.as_str(),
+        moved = judgement.moved,
+        counted = judgement.counted,
+        mixed = judgement.mixed,
+        "judged"
+    );
     let verified = judgement.verdict == Verdict::Verified;
     let (now, releases) = look_again(attempt, job, !verified).await?;
     job.course.now = now;
@@ -392,6 +401,13 @@ async fn settle(attempt: &Attempt<'_>, job: &mut Job<'_>) -> Result<(), Interrup
         return Ok(());
     }
     conclude::explain(job);
+    if let Some(theirs) = conclude::superseded_by(job, &judgement) {
+        job.course.reasons.push(format!(
+            "not returned: {theirs} is somebody else's, and nothing is returned over it"
+        ));
+        job.course.stage = Stage::Broken;
+        return Ok(());
+    }
     job.course.stage = match judgement.verdict {
         Verdict::Inconclusive => Stage::Inconclusive,
         _ if job.course.now.is_none() && judgement.moved == 0 => Stage::Inconclusive,

@@ -158,18 +158,6 @@ pub(crate) fn names(image: Option<&Image>, known: Option<&Known>) -> Names {
     names_of(image, None, git, known.and_then(|known| known.version.as_deref()))
 }
 
-/// The last verified release of the app, to go back to.
-pub(crate) fn last_verified(history: &History, app: &str) -> Option<Destination> {
-    let known = history.last_verified(app).ok().flatten()?;
-    Some(Destination {
-        image: known.image.clone()?,
-        release: known.release,
-        configuration: known.configuration,
-        version: known.version,
-        answered: known.answered,
-    })
-}
-
 /// The newest attempt that was cut off, if any was.
 pub(crate) fn unfinished(history: &History, lock_is_held: bool) -> Vec<Unfinished> {
     history.unfinished(lock_is_held).unwrap_or_default()

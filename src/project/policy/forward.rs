@@ -217,8 +217,8 @@ mod tests {
     use super::{After, Facts, Overrides, Rule, check};
     use crate::error::ErrorKind;
     use crate::state::freeze::Freeze;
-    use crate::state::history::Repetition;
     use crate::state::history::Before;
+    use crate::state::history::Repetition;
 
     fn frozen() -> Freeze {
         Freeze {

@@ -201,12 +201,6 @@ impl History {
         Ok(compared)
     }
 
-    /// The newest entry that verified something of this app.
-    pub(crate) fn last_verified(&self, app: &str) -> Result<Option<Known>> {
-        let found = self.rows_of(app).find(|(_, row)| row.is_verified());
-        found.map(|(at, _)| self.known(at)).transpose()
-    }
-
     /// The newest entry that verified this image: what it answered then is what a return expects.
     pub(crate) fn last_verified_of(&self, app: &str, image: &Image) -> Result<Option<Known>> {
         let image = ImageKey::of(image);

@@ -18,7 +18,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::error::{Error, Result};
-use crate::release::ReleaseNumber;
 use crate::state::index::Index;
 use crate::state::keys::Key;
 use crate::state::record::{End, Mark, Record, Start};
