@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use crate::deployment::baseline::Baseline;
 use crate::deployment::expect::{self, Naming, names_of};
-use crate::deployment::job::Destination;
 use crate::deployment::prepare::{Facts, settings};
 use crate::effect::clock;
 use crate::instance::Instance;
