@@ -174,12 +174,6 @@ impl Entry {
         entry
     }
 
-    /// The release that serves at the end.
-    pub(crate) fn serving(mut self, release: u64, tag: &str) -> Self {
-        self.service_end().serving = Some(served(release, tag));
-        self
-    }
-
     pub(crate) fn ended(mut self, outcome: Outcome, verdict: &str) -> Self {
         let service = &self.start.services[0];
         let image = service.image.clone().unwrap();

@@ -231,7 +231,6 @@ pub(super) fn instance(id: &str) -> Instance {
         "services": [{"autostop": false, "checks": [{"type": "http", "path": "/health"}]}]});
     let mut instance = Instance {
         id: id.to_owned(),
-        name: "calm-river-1".into(),
         region: "fra".into(),
         state: InstanceState::Started,
         group: Some("app".into()),
@@ -240,7 +239,6 @@ pub(super) fn instance(id: &str) -> Instance {
         version: String::new(),
         checks: vec![check("passing")],
         events: Vec::new(),
-        created_at: String::new(),
         updated_at: String::new(),
         host_reachable: None,
         cordoned: None,

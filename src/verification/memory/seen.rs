@@ -169,9 +169,7 @@ impl Seen {
     /// A field that one list left out and that cannot change without an update is as it was.
     fn keep_what_is_missing(&mut self, instance: &mut Instance) {
         if instance.version.is_empty() {
-            instance
-                .version
-                .clone_from(&self.instance.version);
+            instance.version.clone_from(&self.instance.version);
         }
         instance.release = instance.release.or(self.instance.release);
         if instance.image.digest.is_none() {
