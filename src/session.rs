@@ -244,6 +244,10 @@ impl Session {
             let own = own_variable(&environment.name);
             error = error.hint(format!("`{own}` is looked at first for `{}`", environment.name));
         }
+        // A call that hangs says neither that something is wrong nor what serves.
+        if failure.class == FailureClass::TimedOut {
+            error.kind = ErrorKind::Inconclusive;
+        }
         error
     }
 

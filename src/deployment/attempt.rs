@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::deployment::event::{Emitter, Subject, What, millis};
 use crate::deployment::interrupt::Interrupts;
 use crate::deployment::job::Job;
 use crate::deployment::report::{Ending, Report};
 use crate::effect::clock;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::git::{self, Checkout, Refs};
 use crate::project::Environment;
 use crate::session::Session;
@@ -62,6 +62,17 @@ impl Seen {
 }
 
 impl<'a> Attempt<'a> {
+    /// Waits for the deadline, for as long as nothing is established yet and nothing was changed.
+    pub(crate) async fn out_of_time(&self) -> Error {
+        sleep_until(self.deadline).await;
+        let limit = self.timeout.as_secs();
+        Error::new(
+            ErrorKind::Inconclusive,
+            format!("flyctl has not said what serves within {limit} s; nothing was changed"),
+        )
+        .hint("give it longer with `--timeout`, or see whether Fly has an incident: https://status.flyio.net")
+    }
+
     pub(crate) async fn begin(
         session: &'a Session,
         environment: &'a Environment,

@@ -69,6 +69,7 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
             phase.failed("interrupted");
             return Ok(Ending::Interrupted(signal).exit_code());
         }
+        error = attempt.out_of_time() => Err(error),
     };
     let (mut jobs, picks, mut history) = match prepared {
         Ok(prepared) => prepared,
