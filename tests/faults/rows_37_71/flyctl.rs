@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::tools::{Events, FLY_TOML_INSIDE, all_text, holds, script, scripted};
+use super::tools::{Events, FLY_TOML_INSIDE, all_text, holds, script, scripted, warnings};
 use crate::support::{Builder, Ended, Running, Scene, image};
 
 /// Two machines that nothing leads to from outside: no address, no HTTP, one check. Nothing is verified yet.
@@ -55,17 +55,32 @@ fn fault_40_a_call_hangs_after_a_machine_moved() {
     scene.truth().serves("shop", "v1", 2);
 }
 
-#[test]
-fn fault_40_a_call_hangs_while_looking() {
-    let scene = Scene::builder().timeout("4s").ready();
+/// Nothing is shipped by a deployment that cannot look at what serves.
+#[track_caller]
+fn hangs_while_looking(scene: &Scene, more: &[&str]) -> Ended {
     scene.order(
         json!({"do": "fault", "kind": "delay", "match": "flaps GET", "count": 1000, "seconds": 100_000}),
     );
-    let ended = scene.deploy("v2").args(["--timeout", "5s"]).run();
-    assert!(matches!(ended.code, Some(9 | 10)), "{}", ended.told());
+    let ended = scene.deploy("v2").args(more).run();
+    ended.refuses("inconclusive", 9);
     assert_eq!(scene.deploys(), 0);
     scene.order(json!({"do": "clear", "what": "faults"}));
     scene.truth().serves("shop", "v1", 2);
+    ended
+}
+
+#[test]
+fn fault_40_a_call_hangs_while_looking_for_longer_than_the_deployment_may_take() {
+    let scene = Scene::builder().ready();
+    let ended = hangs_while_looking(&scene, &["--timeout", "5s"]);
+    ended.says(["within 5 s"]);
+}
+
+#[test]
+fn fault_40_a_call_hangs_while_looking() {
+    let scene = Scene::builder().ready();
+    let ended = hangs_while_looking(&scene, &[]);
+    ended.says(["machine list", "… prepare     10 s", "… prepare     20 s"]);
 }
 
 #[test]
@@ -103,8 +118,8 @@ fn peak(running: &mut Running) -> u64 {
     peak
 }
 
-/// Unoptimised code and its tables are larger than what is promised of the release.
-const MEMORY: u64 = 64;
+/// MB. What is promised holds of a release build; code that is not optimised is larger, and so is what it keeps.
+const MEMORY: u64 = if cfg!(debug_assertions) { 64 } else { 30 };
 
 #[test]
 fn fault_41_a_flood_of_lines() {
@@ -299,22 +314,20 @@ fn fault_42_crashes_before_a_release() {
 #[test]
 fn fault_42_crashes_after_a_machine_moved() {
     let scene = inside().timeout("4s").ready();
-    // Once: the return finds a flyctl that works.
     let stand_in = scene.path("output").join("stand-in/flyctl");
     let once = scene.path("output").join("crashed");
     let body = format!(
         "if [ ! -e '{once}' ]; then\n\
          : > '{once}'\n\
-         '{stand_in}' \"$@\" --detach --only-regions iad --strategy rolling & child=$!\n\
-         sleep 0.2\n\
-         wait $child\n\
+         '{stand_in}' \"$@\"\n\
          echo 'panic: runtime error: invalid memory address' >&2\n\
          kill -SEGV $$\nfi",
         once = once.display(),
         stand_in = stand_in.display()
     );
     let flyctl = scripted(&scene, &body);
-    // All machines have moved and are good: flyctl's end does not matter.
-    deploy(&scene, &flyctl, &[]).concludes("verified", 0);
+    // All machines have moved and are good: flyctl's end is only a warning.
+    let document = deploy(&scene, &flyctl, &[]).concludes("verified", 0);
+    holds(&warnings(&document), &["although every instance is good"]);
     scene.truth().serves("shop", "v2", 2);
 }

@@ -54,21 +54,23 @@ fn fault_51_api_gone_for_a_while() {
     returns_in_the_end("unreachable");
 }
 
+#[test]
+fn fault_51_api_failing_for_a_while() {
+    returns_in_the_end("500");
+}
+
+/// What serves is a mix that nobody can look at: that is not known to be anything.
 #[track_caller]
 fn never_back(kind: &str) {
     let scene = api_goes_away(kind, 100_000.0);
     let ended = scene.deploy("v2-unhealthy").args(["--timeout", "10s"]).run();
-    match ended.code {
-        Some(8) => ended.concludes("broken", 8),
-        _ => ended.concludes("inconclusive", 9),
-    };
+    let document = ended.concludes("inconclusive", 9);
+    assert!(
+        document["hints"].to_string().contains("shipctl verify"),
+        "{document:#}"
+    );
     let truth = scene.truth();
     assert!(is_mixed(&truth), "{:?}", truth.tags("shop"));
-    assert!(
-        ended.json()["hints"].to_string().contains("shipctl"),
-        "{}",
-        ended.told()
-    );
 }
 
 #[test]
@@ -79,6 +81,39 @@ fn fault_51_token_never_accepted_again() {
 #[test]
 fn fault_51_api_never_back() {
     never_back("unreachable");
+}
+
+/// From the moment that the return's own flyctl has made its release on, every call fails.
+fn api_fails_during_the_return(seconds: f64) -> Scene {
+    let scene = Scene::builder().speed(SPEED).timeout("5s").ready();
+    scene.order(json!({
+        "do": "fault", "kind": "unreachable", "match": "", "for_seconds": seconds * SPEED,
+        "on_call": "createRelease", "skip": 1,
+    }));
+    scene
+}
+
+#[test]
+fn fault_51_api_gone_for_a_while_during_the_return() {
+    let scene = api_fails_during_the_return(12.0);
+    scene
+        .deploy("v2-unhealthy")
+        .args(["--timeout", "60s"])
+        .run()
+        .concludes("rolled_back", 7);
+    scene.truth().serves("shop", "v1", 2);
+}
+
+#[test]
+fn fault_51_api_never_back_during_the_return() {
+    let scene = api_fails_during_the_return(100_000.0);
+    let ended = scene.deploy("v2-unhealthy").args(["--timeout", "12s"]).run();
+    match ended.code {
+        Some(8) => ended.concludes("broken", 8),
+        _ => ended.concludes("inconclusive", 9),
+    };
+    let truth = scene.truth();
+    assert!(is_mixed(&truth), "{:?}", truth.tags("shop"));
 }
 
 #[test]

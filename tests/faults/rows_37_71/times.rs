@@ -33,6 +33,9 @@ fn with_a_jump(scene: &Scene, tag: &str, hours: i64, outcome: &str, code: i32) {
             "{phase}"
         );
     }
+    if !cfg!(debug_assertions) {
+        return skipped("fault_49");
+    }
     // The clock was really another one.
     let text = fs::read_to_string(scene.path("output").join("events.jsonl")).expect("events");
     let times: Vec<jiff::Timestamp> = text
@@ -49,6 +52,11 @@ fn with_a_jump(scene: &Scene, tag: &str, hours: i64, outcome: &str, code: i32) {
         last.duration_since(*first).as_hours().abs() >= hours.abs(),
         "{first} {last}"
     );
+}
+
+#[expect(clippy::print_stdout, reason = "a test that could not be run says so")]
+fn skipped(what: &str) {
+    println!("count: skipped: {what}: a release build has one clock only");
 }
 
 /// Each machine of v2 takes 2 s to turn good.
