@@ -433,9 +433,7 @@ fn destination(
                 "several releases served before, and none is known to be verified".to_owned()
             } else {
                 let failing = baseline.failing.join(", ");
-                format!(
-                    "what served before was failing ({failing}), and nothing else is known to be verified"
-                )
+                format!("what served before was failing ({failing}), and nothing is known to be verified")
             },
             command: other.command(shipped.environment),
         }),

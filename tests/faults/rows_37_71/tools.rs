@@ -198,6 +198,8 @@ pub(crate) fn all_text(folder: &Path) -> String {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
+            } else if path.ends_with("ledger.index") {
+                // Numbers and hashes as bytes, which may look like anything.
             } else if let Ok(bytes) = fs::read(&path) {
                 found.push_str(&String::from_utf8_lossy(&bytes));
             }
