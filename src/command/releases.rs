@@ -11,7 +11,7 @@ use crate::deployment::{backward, recall};
 use crate::effect::clock;
 use crate::error::Result;
 use crate::output::human::short_image;
-use crate::output::text::{ago, cut};
+use crate::output::text::{ago, cut, data_width};
 use crate::output::{BOLD, DIM, paint};
 use crate::project::{Environment, Service};
 use crate::release::ReleaseNumber;
@@ -78,7 +78,7 @@ pub(crate) async fn run(args: &ReleasesArgs, session: &Session) -> Result<u8> {
     if session.printer.json {
         session.printer.document(&view);
     } else {
-        session.printer.data(&words(&view));
+        session.printer.data(&words(&view, data_width()));
     }
     Ok(0)
 }
@@ -154,17 +154,16 @@ async fn service_view(
     })
 }
 
-fn words(view: &ReleasesView) -> String {
+fn words(view: &ReleasesView, width: usize) -> String {
     let now = clock::now();
     let mut out = String::new();
     for service in &view.services {
-        let _ = writeln!(
-            out,
-            "{} {} ({})",
-            paint(BOLD, &view.environment),
-            service.service,
-            service.app
-        );
+        let name = if view.services.len() > 1 {
+            format!("{}/{}", view.environment, service.service)
+        } else {
+            view.environment.clone()
+        };
+        out.push_str(&format!("{} ({})\n", paint(BOLD, &name), service.app));
         if service.releases.is_empty() {
             out.push_str("  no release yet\n");
         }
@@ -182,14 +181,16 @@ fn words(view: &ReleasesView) -> String {
                 ago(&release.created_at, now),
                 short_image(&release.image),
             );
-            out.push_str(&cut(&line, 120));
+            out.push_str(&cut(&line, width));
             out.push('\n');
         }
     }
-    out.push_str(&paint(
-        DIM,
-        "serving: instances run it; rollback: what `shipctl rollback` would return to",
-    ));
+    let sandbox = if view.sandbox { " --sandbox" } else { "" };
+    let legend = format!(
+        "rollback: what `shipctl{sandbox} rollback {}` would return to",
+        view.environment
+    );
+    out.push_str(&paint(DIM, &legend));
     out.push('\n');
     out
 }

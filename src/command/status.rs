@@ -16,7 +16,7 @@ use crate::effect::clock;
 use crate::error::Result;
 use crate::instance::CheckState;
 use crate::output::human::short_image;
-use crate::output::text::{ago, cut, width};
+use crate::output::text::{ago, cut, data_width, labelled};
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::project::{Environment, Service};
 use crate::release::ReleaseNumber;
@@ -118,10 +118,9 @@ pub(crate) async fn run(args: &StatusArgs, session: &Session) -> Result<u8> {
             };
             let detail =
                 args.environment.is_some() || session.globals.app.is_some() || view.environments.len() == 1;
-            session.printer.data(&format!(
-                "{clear}{}",
-                words(&view, detail, width(session.printer).min(100))
-            ));
+            session
+                .printer
+                .data(&format!("{clear}{}", words(&view, detail, data_width())));
         }
         if !args.watch {
             return Ok(code);
@@ -327,7 +326,12 @@ fn words(view: &StatusView, detail: bool, width: usize) -> String {
             } else {
                 environment.environment.clone()
             };
-            out.push_str(&line(&paint(BOLD, &name), service, now));
+            out.push_str(&labelled(
+                &paint(BOLD, &format!("{name}:")),
+                name.chars().count() + 1,
+                &line(service, now),
+                width,
+            ));
             out.push('\n');
             if detail {
                 for instance in &service.instances {
@@ -336,40 +340,47 @@ fn words(view: &StatusView, detail: bool, width: usize) -> String {
                 }
             }
         }
+        let mut fact = |label: &str, text: &str| {
+            let label_width = 2 + label.chars().count();
+            let label = format!("  {}", paint(WARN, label));
+            out.push_str(&labelled(&label, label_width, text, width));
+            out.push('\n');
+        };
         if let Some(lock) = &environment.lock {
-            let _ = writeln!(out, "  {} {}", paint(WARN, "locked"), lock.words(now));
+            fact("locked", &lock.words(now));
         }
         if let Some(frozen) = &environment.frozen {
-            let _ = writeln!(out, "  {} {}", paint(WARN, "frozen"), frozen.words(now));
+            fact("frozen", &frozen.words(now));
         }
         if let Some(unfinished) = &environment.unfinished {
             let started = ago(&unfinished.started_at, now);
-            let what = paint(WARN, "unfinished");
-            let _ = writeln!(
-                out,
-                "  {what} {} by {}, begun {started}, was cut off",
-                unfinished.kind, unfinished.actor
+            let (kind, actor) = (unfinished.kind, &unfinished.actor);
+            fact(
+                "unfinished",
+                &format!("{kind} by {actor}, begun {started}, was cut off"),
             );
-            let name = &environment.environment;
-            let _ = writeln!(
-                out,
-                "  {} deploy again, or shipctl rollback {name}",
-                paint(BOLD, "next:")
-            );
+            let sandbox = if view.sandbox { " --sandbox" } else { "" };
+            out.push_str(&format!(
+                "  {} deploy again, or shipctl{sandbox} rollback {}\n",
+                paint(BOLD, "next:"),
+                environment.environment
+            ));
         }
     }
     for warning in &view.warnings {
-        let _ = writeln!(out, "{} {warning}", paint(WARN, "warning:"));
+        out.push_str(&labelled(&paint(WARN, "warning:"), 8, warning, width));
+        out.push('\n');
     }
     out
 }
 
-fn line(name: &str, service: &ServiceView, now: jiff::Timestamp) -> String {
+/// What runs, in one sentence.
+fn line(service: &ServiceView, now: jiff::Timestamp) -> String {
     if let Some(error) = &service.error {
-        return format!("{name}: {} {error}", paint(BAD, "cannot be asked:"));
+        return format!("{} {error}", paint(BAD, "cannot be asked:"));
     }
     if service.instances.is_empty() {
-        return format!("{name}: {} ({})", paint(BAD, "no instance"), service.app);
+        return format!("{} ({})", paint(BAD, "no instance"), service.app);
     }
     let bad = service
         .instances
@@ -401,7 +412,7 @@ fn line(name: &str, service: &ServiceView, now: jiff::Timestamp) -> String {
         None => paint(DIM, "never verified here"),
     };
     let checks = if bad > 0 {
-        format!(", {}", paint(BAD, &format!("{bad} failing checks")))
+        format!(", {}", paint(BAD, &format!("{bad} with failing checks")))
     } else {
         String::new()
     };
@@ -423,7 +434,7 @@ fn line(name: &str, service: &ServiceView, now: jiff::Timestamp) -> String {
         )
     });
     format!(
-        "{name}: {what}, {verdict}, {started}/{} up{checks}{age}{newest}",
+        "{what}, {verdict}, {started}/{} up{checks}{age}{newest}",
         service.instances.len()
     )
 }

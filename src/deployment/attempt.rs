@@ -101,7 +101,7 @@ impl<'a> Attempt<'a> {
             interrupts,
             ledger: session.ledger(environment)?,
             started,
-            started_at: clock::now().to_string(),
+            started_at: clock::stamp(),
             timeout,
             deadline: started + timeout,
             actor,

@@ -223,7 +223,7 @@ fn verdict_line(job: &Job<'_>) -> String {
         return String::new();
     };
     match (judgement.verdict, judgement.reasons.first()) {
-        (Verdict::Verified, _) => format!("verified by {}", judgement.evidence.as_str()),
+        (Verdict::Verified, _) => format!("verified, evidence: {}", judgement.evidence.as_str()),
         (verdict, Some(reason)) => format!("{verdict}: {reason}"),
         (verdict, None) => verdict.to_string(),
     }

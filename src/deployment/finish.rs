@@ -97,9 +97,8 @@ fn hints(attempt: &Attempt<'_>, jobs: &[Job<'_>], ending: Ending) -> Vec<String>
     let deploy = attempt.session.deploy_command(attempt.environment);
     match ending {
         Ending::Interrupted(_) => {
-            hints.push(format!(
-                "{deploy} (ships again), or: shipctl rollback {environment}"
-            ));
+            hints.push(format!("{deploy} (ships again)"));
+            hints.push(format!("shipctl rollback {environment} (goes back)"));
         }
         Ending::Broken if hints.is_empty() => hints.push(format!("shipctl rollback {environment}")),
         Ending::Ok | Ending::Broken => {}
@@ -114,7 +113,8 @@ fn hints(attempt: &Attempt<'_>, jobs: &[Job<'_>], ending: Ending) -> Vec<String>
         Ending::Config => hints.push("shipctl config check".to_owned()),
         Ending::Provider => hints.push(format!("{deploy} (once that is mended)")),
     }
-    hints
+    let printer = &attempt.session.printer;
+    hints.iter().map(|hint| printer.pasteable(hint)).collect()
 }
 
 /// Prints the answer: one document, or words.
@@ -123,6 +123,6 @@ pub(crate) fn print(attempt: &Attempt<'_>, report: &Report) {
     if printer.json {
         printer.document(report);
     } else {
-        printer.data(&human::report(report, text::width(*printer)));
+        printer.data(&human::report(report, !printer.quiet, text::data_width()));
     }
 }

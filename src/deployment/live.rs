@@ -7,18 +7,19 @@ use tokio::time::Instant;
 
 use crate::deployment::attempt::Attempt;
 use crate::deployment::backward::file_of;
+use crate::deployment::baseline::Baseline;
 use crate::deployment::course;
 use crate::deployment::event::Phase;
 use crate::deployment::expect::{self, Ground, Naming};
 use crate::deployment::job::{Course, Job, NoWay, Shipment, Stage};
-use crate::deployment::prepare::{Look, settings};
+use crate::deployment::prepare::{Facts, Look, settings};
 use crate::deployment::witnesses::FlyWitnesses;
 use crate::deployment::{configuration, finish, plan, recall};
 use crate::error::{Error, Result};
 use crate::project::Service;
 use crate::provider::fly::Flyctl;
 use crate::provider::fly::output::ips::Address;
-use crate::release::ReleaseNumber;
+use crate::release::{Image, ReleaseNumber};
 use crate::session::Session;
 use crate::state::history::History;
 use crate::state::record::Kind;
@@ -178,7 +179,7 @@ async fn job<'s>(
         newest_before: None,
         release: request.release,
         also: std::collections::BTreeSet::new(),
-        image: baseline.image.clone(),
+        image: wanted(request, service, &baseline, &facts)?,
     };
     let expectation = expect::expectation(Ground {
         kind: Verifying::Live,
@@ -233,4 +234,21 @@ async fn job<'s>(
         course: Course::default(),
         baseline,
     })
+}
+
+/// The image that must serve: that of the release which was named, else what serves.
+fn wanted(request: &Request, service: &Service, baseline: &Baseline, facts: &Facts) -> Result<Option<Image>> {
+    let Some(number) = request.release.filter(|number| baseline.release != Some(*number)) else {
+        return Ok(baseline.image.clone());
+    };
+    let listed = facts.releases.iter().find(|release| release.number == number);
+    match listed {
+        Some(release) => Ok(Some(release.image.clone())),
+        None => Err(
+            Error::refused(format!("flyctl lists no release {number} of `{}`", service.app)).hint(format!(
+                "shipctl releases {}",
+                request.environment.as_deref().unwrap_or("ENV")
+            )),
+        ),
+    }
 }

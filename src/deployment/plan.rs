@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::deployment::attempt::Attempt;
 use crate::deployment::job::Job;
 use crate::output::human::short_image;
-use crate::output::text::duration;
+use crate::output::text::{data_width, duration, labelled};
 use crate::output::{BOLD, DIM, paint};
 use crate::session::Session;
 
@@ -139,7 +139,7 @@ pub(crate) fn print(
     if session.printer.json {
         session.printer.document(&view);
     } else {
-        session.printer.data(&words(&view, longest));
+        session.printer.data(&words(&view, longest, data_width()));
     }
 }
 
@@ -183,7 +183,7 @@ fn service(job: &Job<'_>, no_rollback: bool) -> ServicePlan {
     }
 }
 
-fn words(view: &PlanView, bake: Duration) -> String {
+fn words(view: &PlanView, bake: Duration, width: usize) -> String {
     let mut out = format!(
         "{} {}: nothing has been changed, this is the plan\n",
         paint(BOLD, view.kind),
@@ -235,7 +235,9 @@ fn words(view: &PlanView, bake: Duration) -> String {
             ),
         ];
         for (label, text) in lines.iter().filter(|(_, text)| !text.is_empty()) {
-            let _ = writeln!(out, "  {} {text}", paint(DIM, &format!("{label:<8}")));
+            let label = format!("  {}", paint(DIM, &format!("{label:<8}")));
+            out.push_str(&labelled(&label, 10, text, width));
+            out.push('\n');
         }
     }
     out

@@ -9,6 +9,7 @@ use crate::deployment::recall;
 use crate::effect::clock;
 use crate::error::{Error, Result};
 use crate::output::human::short_image;
+use crate::output::text::{width, wrap};
 use crate::project::policy::{bound, choice, consent, forward};
 use crate::project::{Environment, FreezePolicy};
 use crate::provider::fly::passthrough::Passthrough;
@@ -165,7 +166,7 @@ pub(crate) fn consent(
             format!("{} to {}{doubt}", job.app(), pick.target.name())
         })
         .collect();
-    let what = format!("roll back {} ({})", environment.name, what.join(", "));
+    let what = format!("roll back {}: {}", environment.name, what.join("; "));
     match consent::consent(asked, request.yes, printer.interactive) {
         consent::Consent::Given => Ok(()),
         consent::Consent::Ask => {
@@ -182,7 +183,7 @@ pub(crate) fn consent(
             }
         }
         consent::Consent::Refuse => Err(Error::refused(format!(
-            "this needs a yes, and nobody can be asked here: {what}"
+            "to {what} needs a yes, and nobody can be asked here"
         ))
         .hint(format!("shipctl rollback {} --yes", environment.name))),
     }
@@ -211,19 +212,26 @@ pub(crate) fn freeze_after(attempt: &Attempt<'_>, request: &RollbackRequest, job
     let freeze = Freeze {
         reason,
         by: attempt.actor.clone(),
-        since: clock::now().to_string(),
+        since: clock::stamp(),
     };
     let set = attempt
         .session
         .freeze_file(environment)
         .and_then(|file| file.set(&freeze));
     match set {
-        Ok(()) => attempt.session.printer.note(&format!(
-            "{} is frozen for deploys: shipctl unfreeze {}, or deploy with --unfreeze. The freeze holds on this machine only; \
-             `[state] url` shares it",
-            environment.name, environment.name
-        )),
-        Err(error) => attempt.session.printer.warn(&format!("the environment could not be frozen: {error}")),
+        Ok(()) => {
+            let printer = &attempt.session.printer;
+            let text = format!(
+                "{0} is frozen for deploys: shipctl unfreeze {0}, or deploy with --unfreeze. \
+                 The freeze holds on this machine only",
+                environment.name
+            );
+            printer.note(&wrap(&printer.pasteable(&text), width(*printer)).join("\n"));
+        }
+        Err(error) => attempt
+            .session
+            .printer
+            .warn(&format!("the environment could not be frozen: {error}")),
     }
 }
 

@@ -11,6 +11,11 @@ pub(crate) fn now() -> Timestamp {
     shifted(Timestamp::now())
 }
 
+/// Now as records and answers show it: RFC 3339 in whole seconds.
+pub(crate) fn stamp() -> String {
+    format!("{:.0}", now())
+}
+
 /// `SHIPCTL_TEST_CLOCK` names a file with a number of seconds: how far this machine's clock has jumped.
 /// Only in a debug build, for the test of a clock that jumps while a deployment runs.
 #[cfg(debug_assertions)]

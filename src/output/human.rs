@@ -9,8 +9,8 @@ use crate::release::ReleaseNumber;
 use crate::state::record::Outcome;
 use crate::verification::InstanceReport;
 
-/// The whole answer, ready to print; `width` is where lines wrap.
-pub(crate) fn report(report: &Report, width: usize) -> String {
+/// The whole answer, ready to print; `width` is where lines wrap. What was `warned` of already is not said again.
+pub(crate) fn report(report: &Report, warned: bool, width: usize) -> String {
     let mut out = String::new();
     let (mark, style) = match report.outcome {
         Some(Outcome::Verified) => ("✔", GOOD),
@@ -26,7 +26,7 @@ pub(crate) fn report(report: &Report, width: usize) -> String {
     for service in &report.services {
         evidence(&mut out, service, report, width);
     }
-    for warning in &report.warnings {
+    for warning in report.warnings.iter().filter(|_| !warned) {
         let _ = writeln!(out, "{}", labelled(&paint(WARN, "warning:"), 8, warning, width));
     }
     for hint in &report.hints {
@@ -38,7 +38,8 @@ pub(crate) fn report(report: &Report, width: usize) -> String {
             duration(std::time::Duration::from_millis(report.duration_ms)),
         ];
         if !report.id.is_empty() {
-            facts.push(format!("shipctl history show {}", short_id(&report.id)));
+            let sandbox = if report.sandbox { " --sandbox" } else { "" };
+            facts.push(format!("shipctl{sandbox} history show {}", short_id(&report.id)));
         }
         let _ = writeln!(out, "{}", paint(DIM, &facts.join(" · ")));
     }
@@ -59,24 +60,24 @@ pub(crate) fn headline(report: &Report) -> String {
     let shipped = first
         .release
         .map_or_else(|| "the new release".to_owned(), |number| number.to_string());
+    let shipped = match first.image.as_deref().map(short_image) {
+        Some(image) if !image.is_empty() => format!("{shipped} ({image})"),
+        _ => shipped,
+    };
     let serving = serving(&report.services);
-    let why = first
-        .reasons
-        .first()
-        .cloned()
-        .unwrap_or_else(|| "no reason was found".to_owned());
     match report.name.as_str() {
         "ok" => format!("{place} is serving {serving}, verified{}", by(first)),
-        "rolled_back" => format!("{place} is serving {serving}, verified; {shipped} was refuted: {why}"),
-        "failed" => format!("{place} still serves {serving}, verified; the deploy failed: {why}"),
-        "config" => format!("no release was made, {place} still serves {serving}: {why}"),
-        "provider" => format!("no release was made, nothing was changed in {place}: {why}"),
-        "broken" if report.kind == "verify" => format!("{place} is broken: {why}"),
-        "broken" => format!(
-            "{place} is broken: {shipped} was refuted and not returned: {why}; serving now: {serving}"
+        "rolled_back" => format!("{place} is serving {serving}, verified; {shipped} was refuted"),
+        "failed" => format!(
+            "{place} still serves {serving}, verified; the {} failed",
+            report.kind
         ),
+        "config" => format!("no release was made, {place} still serves {serving}"),
+        "provider" => format!("no release was made, nothing was changed in {place}"),
+        "broken" if report.kind == "verify" => format!("{place} is broken, serving {serving}"),
+        "broken" => format!("{place} is broken, serving {serving}; {shipped} was refuted and not returned"),
         "interrupted" => format!("interrupted; {place} serves {serving}"),
-        _ => format!("what {place} serves could not be established: {why}"),
+        _ => format!("what {place} serves could not be established"),
     }
 }
 
@@ -151,19 +152,19 @@ fn evidence(out: &mut String, service: &ServiceReport, report: &Report, width: u
         let _ = writeln!(out, "  {}: {verdict}", paint(BOLD, &service.service));
     }
     if !good {
-        for reason in service
-            .reasons
-            .iter()
-            .skip(usize::from(report.services.len() == 1))
-        {
+        for reason in &service.reasons {
             let _ = writeln!(out, "{}", labelled("  -", 3, reason, width));
         }
         if let Some(message) = service
             .provider
             .as_ref()
             .and_then(|provider| provider.message.as_ref())
+            .filter(|message| !service.reasons.iter().any(|reason| reason.contains(*message)))
         {
             let _ = writeln!(out, "{}", labelled("  flyctl:", 9, message, width));
+        }
+        if report.name == "rolled_back" && !service.instances.is_empty() {
+            let _ = writeln!(out, "  {}", paint(DIM, "when it was refuted:"));
         }
         for instance in &service.instances {
             let _ = writeln!(out, "  {}", self::instance(instance, width.saturating_sub(2)));

@@ -85,7 +85,7 @@ impl Printer {
         let mut block = String::with_capacity(text.len() + 16);
         for line in text.lines() {
             if self.sandbox {
-                block.push_str(&paint(DIM, "SANDBOX "));
+                block.push_str(&paint(DIM, text::SANDBOX_MARK));
             }
             block.push_str(line);
             block.push('\n');
@@ -97,15 +97,19 @@ impl Printer {
     }
 
     /// Asks on the terminal; `None` where the input has ended.
-    pub(crate) fn ask(self, question: &str) -> Result<Option<String>> {
-        let mark = if self.sandbox { "SANDBOX " } else { "" };
+    pub(crate) fn ask(&self, question: &str) -> Result<Option<String>> {
+        let mark = if self.sandbox { text::SANDBOX_MARK } else { "" };
         let mut err = std::io::stderr().lock();
         let asked = write!(err, "{mark}{question} [y/N] ").and_then(|()| err.flush());
         drop(err);
         let mut answer = String::new();
         let read = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
         match read {
-            Ok(0) => Ok(None),
+            Ok(0) => {
+                // What follows begins a line of its own.
+                let _ = std::io::stderr().write_all(b"\n");
+                Ok(None)
+            }
             Ok(_) => Ok(Some(answer)),
             Err(error) => Err(Error::internal("the answer cannot be read").cause(error)),
         }
@@ -138,8 +142,18 @@ impl Printer {
         ));
     }
 
+    /// A text whose commands can be pasted: in the sandbox each of them says so.
+    pub(crate) fn pasteable(&self, text: &str) -> String {
+        if !self.sandbox {
+            return text.to_owned();
+        }
+        text.replace("shipctl --sandbox ", "shipctl ")
+            .replace("shipctl ", "shipctl --sandbox ")
+    }
+
     /// A failure: what failed on what, why, the excerpt, and what mends it. With `--json` one document.
-    pub(crate) fn error(self, error: &Error) {
+    pub(crate) fn error(&self, error: &Error) {
+        let hints: Vec<String> = error.hints.iter().map(|hint| self.pasteable(hint)).collect();
         if self.json {
             self.document(&ErrorView {
                 schema: "shipctl/error/1",
@@ -148,11 +162,11 @@ impl Printer {
                 message: &error.message,
                 causes: &error.causes,
                 excerpt: error.excerpt.as_deref().map(|excerpt| render(excerpt, false)),
-                hints: &error.hints,
+                hints: &hints,
             });
             return;
         }
-        let width = text::width(self);
+        let width = text::width(*self);
         let mut lines = text::labelled(&paint(BAD, "error:"), "error:".len(), &error.message, width);
         for cause in &error.causes {
             lines.push('\n');
@@ -167,7 +181,7 @@ impl Printer {
             lines.push('\n');
             lines.push_str(excerpt.trim_end());
         }
-        for hint in &error.hints {
+        for hint in &hints {
             lines.push('\n');
             lines.push_str(&text::labelled(&paint(BOLD, "hint:"), "hint:".len(), hint, width));
         }

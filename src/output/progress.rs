@@ -6,8 +6,13 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::deployment::event::{Phase, Reader, Subject, What, to_json};
-use crate::output::text::{cut, duration, labelled, width};
+use crate::output::text::{SANDBOX_MARK, cut, duration, labelled, width};
 use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, paint};
+
+/// What stands before the detail of a phase: mark, name, time.
+const PHASE_LABEL: usize = 2 + 8 + 1 + 7 + 2;
+/// The detail of a phase that a signal ended.
+const INTERRUPTED: &str = "interrupted";
 
 /// Reads events to stderr.
 pub(crate) struct Terminal {
@@ -38,9 +43,10 @@ impl Terminal {
             }
             return;
         }
+        let mark = if self.printer.sandbox { SANDBOX_MARK } else { "" };
+        let template = format!("{mark}{{spinner}} {{prefix:<8}} {{elapsed:>7}}  {{wide_msg}}");
         let spinner = ProgressBar::new_spinner().with_style(
-            ProgressStyle::with_template("{spinner} {prefix:<8} {elapsed:>4}  {wide_msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
         spinner.set_draw_target(ProgressDrawTarget::stderr());
         spinner.set_prefix(phase.as_str());
@@ -55,11 +61,27 @@ impl Terminal {
         }
     }
 
+    /// One line, whatever there is to say: the answer says it whole.
     fn phase_line(&self, mark: &str, phase: Phase, took: Duration, detail: &str) -> String {
-        let label = format!("{mark} {:<8} {:>7} ", phase.as_str(), duration(took));
-        labelled(&label, 18, detail, width(self.printer))
-            .trim_end()
-            .to_owned()
+        let room = width(self.printer).saturating_sub(PHASE_LABEL);
+        format!(
+            "{mark} {:<8} {:>7}  {}",
+            phase.as_str(),
+            duration(took),
+            cut(detail, room)
+        )
+        .trim_end()
+        .to_owned()
+    }
+
+    /// A phase that took no time and has nothing to say is no news to somebody who looks on.
+    fn is_news(&self, phase: Phase, took: Duration, detail: &str) -> bool {
+        let formal = matches!(phase, Phase::Lock | Phase::Conclude | Phase::Diagnose);
+        !self.printer.lively
+            || self.printer.verbose
+            || !formal
+            || took >= Duration::from_secs(1)
+            || !detail.is_empty()
     }
 }
 
@@ -74,8 +96,10 @@ impl Reader for Terminal {
                 detail,
             } => {
                 self.end();
-                let line = self.phase_line(&paint(GOOD, "✔"), *phase, *duration, detail);
-                self.say(&line);
+                if self.is_news(*phase, *duration, detail) {
+                    let line = self.phase_line(&paint(GOOD, "✔"), *phase, *duration, detail);
+                    self.say(&line);
+                }
             }
             What::PhaseFailed {
                 phase,
@@ -83,6 +107,9 @@ impl Reader for Terminal {
                 detail,
             } => {
                 self.end();
+                // The error that follows says it.
+                let said_below = matches!(phase, Phase::Prepare | Phase::Lock) && detail != INTERRUPTED;
+                let detail = if said_below { "" } else { detail };
                 let line = self.phase_line(&paint(BAD, "✖"), *phase, *duration, detail);
                 self.say(&line);
             }
@@ -98,7 +125,11 @@ impl Reader for Terminal {
                 } else {
                     paint(DIM, "·")
                 };
-                self.say(&format!("  {mark} {instance} {region}  {state}"));
+                let line = format!("{instance} {region}  {state}");
+                self.say(&format!(
+                    "  {mark} {}",
+                    cut(&line, width(self.printer).saturating_sub(4))
+                ));
             }
             What::RollbackStarted { to } => self.say(&format!("{} returning to {to}", paint(WARN, "↩"))),
             What::LockWaiting { app, holder } => {

@@ -6,13 +6,28 @@ use jiff::Timestamp;
 
 use crate::output::Printer;
 
-/// The width to wrap talk at: the terminal's, at most 100; unwrapped for a pipe.
+/// What begins each line of talk in the sandbox.
+pub(crate) const SANDBOX_MARK: &str = "SANDBOX ";
+
+/// The width to wrap talk at: the terminal's, at most 100, without the sandbox's mark; unwrapped for a pipe.
 pub(crate) fn width(printer: Printer) -> usize {
-    if printer.lively {
-        console::Term::stderr().size().1.clamp(40, 100).into()
-    } else {
-        usize::MAX
-    }
+    let mark = if printer.sandbox { SANDBOX_MARK.len() } else { 0 };
+    columns(&console::Term::stderr()).map_or(usize::MAX, |columns| columns - mark)
+}
+
+/// The width to wrap the answer at.
+pub(crate) fn data_width() -> usize {
+    columns(&console::Term::stdout()).unwrap_or(usize::MAX)
+}
+
+/// `COLUMNS`, else the terminal's width; `None` for a pipe.
+pub(crate) fn columns(stream: &console::Term) -> Option<usize> {
+    let said = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|text| text.parse::<usize>().ok())
+        .filter(|columns| *columns > 0);
+    said.or_else(|| stream.size_checked().map(|(_, columns)| columns.into()))
+        .map(|columns| columns.clamp(40, 100))
 }
 
 /// A label and a text that wraps under itself.

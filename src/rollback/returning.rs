@@ -176,15 +176,11 @@ mod tests {
             Entry::deploy("d2", "v4").verified().release(4),
         ];
         for (entries, baseline, expected) in [
-            (
-                &[][..],
-                vec![running("v4", 4, true)],
-                "baseline v4 (registry.fly.io/shop:v4)",
-            ),
+            (&[][..], vec![running("v4", 4, true)], "baseline v4 (shop:v4)"),
             (
                 &known[..],
                 vec![running("v4", 4, true); 2],
-                "baseline v4 (registry.fly.io/shop:v4)",
+                "baseline v4 (shop:v4)",
             ),
             // Failing already, or mixed: not that again.
             (

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::{Beginning, Sandbox, order};
 use crate::effect::process::{Child, Invocation, Stream};
 use crate::error::{Error, Result};
-use crate::output::{BOLD, DIM, Printer, paint};
+use crate::output::{BOLD, DIM, Printer, paint, text};
 use crate::state::home::Home;
 
 const FILE: &str = r#"app = "hello"
@@ -113,9 +113,8 @@ pub(crate) async fn run(printer: &Printer) -> Result<u8> {
     let sandbox = Sandbox::open(&root, &apps).map_err(unusable)?;
     order(&sandbox.world(), json!({"do": "settings", "speed": SPEED}));
 
-    printer
-        .talk("a fresh world without Fly: the real shipctl, a stand-in for flyctl, apps on a loopback port");
-    printer.talk("verify timeout 4s and bake 1s instead of 5m and 10s, so that it is short");
+    printer.talk("a fresh world: the real shipctl, a stand-in for flyctl, apps on loopback");
+    printer.talk("shorter than usual: 4 s for an instance to turn good, 1 s of baking");
     let mut all_good = true;
     for scene in &SCENES {
         printer.data(&format!(
@@ -133,8 +132,8 @@ pub(crate) async fn run(printer: &Printer) -> Result<u8> {
             ));
         }
     }
-    printer
-        .talk("nothing of it is left behind; play on in a project of your own: shipctl --sandbox deploy ENV");
+    printer.talk("nothing of it is left behind; play on in a project of your own:");
+    printer.talk("shipctl --sandbox deploy ENV --image registry.fly.io/APP:v3");
     if all_good {
         Ok(0)
     } else {
@@ -159,8 +158,12 @@ async fn play(
     args.extend(scene.args.iter().map(|arg| (*arg).to_owned()));
     let mut env: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| !name.starts_with("SHIPCTL_") && name != "XDG_STATE_HOME")
+        .filter(|(name, _)| !name.starts_with("SHIPCTL_") && name != "XDG_STATE_HOME" && name != "COLUMNS")
         .collect();
+    // Its streams are pipes; what it says is read on this terminal.
+    if let Some(columns) = text::columns(&console::Term::stdout()) {
+        env.push(("COLUMNS".to_owned(), columns.to_string()));
+    }
     env.push(("XDG_STATE_HOME".to_owned(), state.display().to_string()));
     let call = Invocation {
         program: std::env::current_exe()?,

@@ -1,0 +1,176 @@
+//! Which command lines are understood, and how a wrong one is answered.
+
+use serde_json::json;
+
+use crate::support::TestEnv;
+
+/// Run where there is no project, so that nothing but the parsing can succeed.
+const UNDERSTOOD: &[&str] = &[
+    "deploy",
+    "deploy staging",
+    "deploy production --config fly.production.toml",
+    "deploy production -c fly.production.toml",
+    "deploy staging --image registry.fly.io/shop:v2 --bake 30s --timeout 5m",
+    "deploy staging --strategy bluegreen --no-rollback --dry-run --unfreeze",
+    "deploy staging --override refs,after --reason hotfix --lock-wait 1m30s",
+    "deploy staging -- --build-arg REV=abc --strategy rolling",
+    "--sandbox deploy staging",
+    "deploy staging --sandbox --json --events events.jsonl --color never -q",
+    "-C . --service web deploy staging -v",
+    "rollback production",
+    "rollback production --to v41 --yes --dry-run --reason slow --with-release-command",
+    "rollback production -y --timeout 5m --bake 0s --lock-wait 10s",
+    "status",
+    "status production --watch --json",
+    "releases production",
+    "verify production --release 41 --timeout 2m",
+    "verify production --release v41",
+    "config show",
+    "config show production",
+    "config check",
+    "config check production --json",
+    "sandbox reset",
+    "sandbox up",
+    "completions bash",
+    "completions fish",
+    "man",
+];
+
+const NOT_UNDERSTOOD: &[&str] = &[
+    "",
+    "ship production",
+    "deploy staging production",
+    "deploy staging --imgae x",
+    "deploy staging --bake 30",
+    "deploy staging --timeout soon",
+    "deploy staging --override freeze",
+    "deploy staging --quiet --verbose",
+    "--color sometimes status",
+    "rollback",
+    "rollback production --release 41",
+    "releases",
+    "verify",
+    "verify production --release newest",
+    "config",
+    "sandbox",
+    "completions",
+    "completions tcl",
+];
+
+#[test]
+fn what_is_understood() {
+    let env = TestEnv::new();
+    for line in UNDERSTOOD {
+        let ran = env.shipctl(line.split_whitespace());
+        assert_ne!(ran.code, Some(2), "shipctl {line}\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_is_not_understood_exits_2_and_says_so_on_stderr() {
+    let env = TestEnv::shop();
+    for line in NOT_UNDERSTOOD {
+        let ran = env.shipctl(line.split_whitespace());
+        ran.exits(2);
+        assert_eq!(ran.stdout, "", "shipctl {line}");
+        assert!(
+            ran.stderr.starts_with("error: ") || line.is_empty() || ran.stderr.contains("Usage: shipctl"),
+            "shipctl {line}\n{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_a_document_with_json() {
+    let env = TestEnv::shop();
+    for line in NOT_UNDERSTOOD.iter().filter(|line| !line.is_empty()) {
+        let ran = env.shipctl(["--json"].into_iter().chain(line.split_whitespace()));
+        ran.exits(2);
+        let document = ran.json();
+        assert_eq!(document["schema"], "shipctl/error/1", "{line}");
+        assert_eq!(document["exit_code"], 2, "{line}");
+        assert_eq!(document["name"], "usage", "{line}");
+        assert!(
+            document["message"]
+                .as_str()
+                .is_some_and(|message| !message.is_empty()),
+            "{line}: {document}"
+        );
+        assert_eq!(document["hints"], json!(["shipctl --help"]), "{line}");
+        assert_eq!(ran.stderr, "", "{line}");
+    }
+}
+
+#[test]
+fn what_flyctl_may_not_be_told_is_a_wrong_command_line() {
+    let env = TestEnv::sandbox();
+    for flag in [
+        "-a",
+        "--app",
+        "--config",
+        "-c",
+        "--image",
+        "-i",
+        "--access-token",
+        "-t",
+    ] {
+        let ran = env.shipctl(["--sandbox", "deploy", "staging", "--", flag, "other"]);
+        ran.exits(2).says(flag);
+    }
+    assert_eq!(env.releases("shop-staging"), 2, "nothing was released");
+}
+
+#[test]
+fn help_names_every_exit_code_and_fits_80_columns() {
+    let help = TestEnv::new().variable("COLUMNS", "80").shipctl(["--help"]);
+    help.succeeds();
+    for name in [
+        "0 ok",
+        "1 error",
+        "2 usage",
+        "3 refused",
+        "4 config",
+        "5 locked",
+        "6 failed",
+        "7 rolled_back",
+        "8 broken",
+        "9 inconclusive",
+        "10 provider",
+        "128+n",
+    ] {
+        assert!(help.stdout.contains(name), "{name}\n{}", help.stdout);
+    }
+    let widest = help.stdout.lines().map(|line| line.chars().count()).max();
+    assert!(widest <= Some(80), "{widest:?}\n{}", help.stdout);
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let env = TestEnv::new();
+    let help = env.shipctl(["--help"]);
+    let commands: Vec<&str> = help
+        .stdout
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(commands.len() >= 9, "{commands:?}");
+    for command in commands {
+        let help = env.shipctl([command, "--help"]);
+        help.succeeds();
+        assert!(
+            help.stdout.contains("shipctl"),
+            "{command} --help shows no command to paste\n{}",
+            help.stdout
+        );
+    }
+}
+
+#[test]
+fn the_version_is_the_package_s() {
+    let expected = format!("shipctl {}\n", env!("CARGO_PKG_VERSION"));
+    TestEnv::new().shipctl(["--version"]).is(0, &expected, "");
+}

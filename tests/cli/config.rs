@@ -1,0 +1,81 @@
+//! `config show`, `config check`, and mistakes in files.
+
+use crate::support::{QUICK, TestEnv, fly_toml};
+
+#[test]
+fn a_typo_names_file_line_and_the_nearest_key() {
+    let env = TestEnv::shop().file("shipctl.toml", "[verify]\nbaek = \"1s\"\n");
+    for command in [
+        ["deploy", "staging"].as_slice(),
+        &["config", "check"],
+        &["config", "show"],
+    ] {
+        let ran = env.shipctl(command.iter().copied());
+        ran.exits(4).says("shipctl.toml:2").says("bake");
+        assert_eq!(ran.stdout, "");
+    }
+}
+
+#[test]
+fn at_three_in_the_morning_a_typo_is_a_warning() {
+    let env = TestEnv::sandbox().file("shipctl.toml", "[verify]\nbaek = \"1s\"\n");
+    env.shipctl(["--sandbox", "status"])
+        .succeeds()
+        .says("shipctl.toml:2");
+    env.shipctl(["--sandbox", "rollback", "production", "--dry-run"])
+        .succeeds()
+        .says("warning: ");
+}
+
+#[test]
+fn no_project_says_what_makes_one() {
+    let ran = TestEnv::new().shipctl(["deploy", "staging"]);
+    ran.exits(4).says("fly.");
+    assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("hint: "), "{}", ran.stderr);
+}
+
+#[test]
+fn two_environments_with_one_app_are_a_mistake() {
+    let env = TestEnv::new()
+        .file("fly.staging.toml", &fly_toml("shop"))
+        .file("fly.production.toml", &fly_toml("shop"));
+    env.shipctl(["deploy", "staging"])
+        .exits(4)
+        .says("fly.staging.toml")
+        .says("fly.production.toml");
+}
+
+#[test]
+fn values_are_shown_with_their_source() {
+    let env = TestEnv::shop().variable("SHIPCTL_VERIFY_SUCCESSES", "5");
+    let ran = env.shipctl(["config", "show", "staging"]);
+    ran.succeeds();
+    let lines: Vec<String> = ran
+        .stdout
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    for line in [
+        "verify.bake 0s shipctl.toml:3",
+        "verify.path /health fly.staging.toml",
+    ] {
+        assert!(lines.iter().any(|shown| shown == line), "{line}\n{}", ran.stdout);
+    }
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("verify.successes 5 ") && line.contains("SHIPCTL_VERIFY_SUCCESSES")),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn a_good_project_has_nothing_to_mend() {
+    TestEnv::new()
+        .file("fly.staging.toml", &fly_toml("shop-staging"))
+        .file("shipctl.toml", QUICK)
+        .shipctl(["config", "check"])
+        .is(0, "nothing to say of fly.staging.toml\n", "");
+}

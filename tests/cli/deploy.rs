@@ -1,0 +1,218 @@
+//! `shipctl deploy`: what is refused, what is shipped, and what is said.
+
+use serde_json::json;
+
+use crate::support::{TestEnv, fly_toml};
+
+const IMAGE: &str = "registry.fly.io/shop:v3";
+
+#[test]
+fn an_unknown_environment_is_answered_with_the_nearest_one() {
+    TestEnv::shop().shipctl(["deploy", "stagng"]).is(
+        4,
+        "",
+        "error: there is no environment `stagng`\n\
+         hint: did you mean `staging`?\n\
+         hint: environments are `production` and `staging`\n",
+    );
+}
+
+#[test]
+fn a_protected_environment_needs_its_file_named() {
+    TestEnv::shop().shipctl(["deploy", "production"]).is(
+        3,
+        "",
+        "error: the protected environment `production` needs its config named\n\
+         hint: run `shipctl deploy production --config fly.production.toml`\n",
+    );
+}
+
+#[test]
+fn no_environment_is_refused() {
+    TestEnv::shop().shipctl(["deploy"]).is(
+        3,
+        "",
+        "error: it is not said which environment to deploy\n\
+         hint: environments are `production` and `staging`\n\
+         hint: for example `shipctl deploy staging`\n",
+    );
+}
+
+#[test]
+fn the_file_of_another_environment_is_refused() {
+    TestEnv::shop()
+        .shipctl(["deploy", "staging", "--config", "fly.production.toml"])
+        .is(
+            3,
+            "",
+            "error: `fly.production.toml` belongs to the environment `production`, not to `staging`\n\
+             hint: run `shipctl deploy staging`\n\
+             hint: run `shipctl deploy production --config fly.production.toml`\n",
+        );
+}
+
+#[test]
+fn another_app_than_the_one_bound_is_refused() {
+    let env = TestEnv::shop().file("shipctl.toml", "[environments.staging]\napp = \"shop-other\"\n");
+    let ran = env.shipctl(["deploy", "staging"]);
+    assert!(matches!(ran.code, Some(3 | 4)), "{ran:?}");
+    ran.says("shop-other").says("shop-staging");
+}
+
+#[test]
+fn without_flyctl_nothing_is_done() {
+    let ran = TestEnv::shop().shipctl(["deploy", "staging", "--image", IMAGE]);
+    ran.exits(10);
+    let (progress, error) = ran.stderr.split_once('\n').unwrap();
+    assert!(progress.starts_with("✖ prepare "), "{progress}");
+    assert_eq!(
+        error,
+        "error: neither `flyctl` nor `fly` is on `PATH`\n\
+         hint: install flyctl (https://fly.io/docs/flyctl/install/), or set `SHIPCTL_FLYCTL` to its path\n"
+    );
+    assert_eq!(ran.stdout, "");
+}
+
+#[test]
+fn a_good_release_is_shipped_and_verified() {
+    let env = TestEnv::sandbox();
+    let ran = env.shipctl(["--sandbox", "deploy", "staging", "--image", IMAGE]);
+    ran.succeeds();
+    assert_eq!(
+        ran.stdout,
+        "✔ staging is serving v3 (shop:v3), verified: 2 instances answer as v3\n"
+    );
+    for line in ran.stderr.lines() {
+        assert!(line.starts_with("SANDBOX "), "{line:?} is not marked");
+    }
+    assert_eq!(env.tags("shop-staging"), ["v3", "v3"]);
+}
+
+#[test]
+fn a_bad_release_is_returned_from_and_the_answer_comes_first() {
+    let env = TestEnv::sandbox();
+    env.shipctl(["--sandbox", "deploy", "staging", "--image", IMAGE])
+        .succeeds();
+    let bad = "registry.fly.io/shop:v4-unhealthy";
+    let ran = env.shipctl(["--sandbox", "deploy", "staging", "--image", bad]);
+    ran.exits(7);
+    assert_eq!(
+        ran.answer(),
+        "↩ staging is serving v5 (shop:v3), verified; v4 (shop:v4-unhealthy) was refuted"
+    );
+    ran.says("answers 503")
+        .says("next: mend it and ship again: shipctl --sandbox deploy staging\n")
+        .says("exit 7 (rolled_back)");
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let text = line.trim_start_matches([' ', '-']);
+        assert!(
+            text.len() < 40 || !lines[at + 1..].iter().any(|other| other.contains(text)),
+            "said twice: {line}\n{}",
+            ran.stdout
+        );
+    }
+    assert_eq!(env.tags("shop-staging"), ["v3", "v3"]);
+}
+
+#[test]
+fn a_plan_changes_nothing() {
+    let env = TestEnv::sandbox();
+    let ran = env.shipctl(["--sandbox", "deploy", "staging", "--image", IMAGE, "--dry-run"]);
+    ran.succeeds();
+    assert_eq!(
+        ran.stdout,
+        "deploy staging: nothing has been changed, this is the plan\n\
+         \x20 ship     ship shop:v3 to shop-staging\n\
+         \x20 with     fly.staging.toml\n\
+         \x20 over     v2 (shop-staging:v2)\n\
+         \x20 verify   2 instances, then bake 0 ms\n\
+         \x20 return   to shop-staging:v2 if it is refuted\n"
+    );
+    assert_eq!(env.releases("shop-staging"), 2);
+    assert_eq!(env.tags("shop-staging"), ["v2", "v2"]);
+}
+
+#[test]
+fn what_is_frozen_is_refused_and_the_thaw_is_named() {
+    let env = TestEnv::sandbox();
+    env.shipctl([
+        "--sandbox",
+        "rollback",
+        "production",
+        "--yes",
+        "--reason",
+        "too slow",
+    ])
+    .succeeds();
+    let deploy = [
+        "--sandbox",
+        "deploy",
+        "production",
+        "--config",
+        "fly.production.toml",
+        "--image",
+        IMAGE,
+    ];
+    let ran = env.shipctl(deploy);
+    ran.exits(3)
+        .says("error: `production` is frozen since ")
+        .says(" by dev: too slow\n")
+        .says("hint: run `shipctl --sandbox unfreeze production`, or deploy with `--unfreeze`\n");
+    assert_eq!(ran.stdout, "");
+    env.shipctl(deploy.into_iter().chain(["--unfreeze"])).succeeds();
+    assert_eq!(env.tags("shop"), ["v3", "v3"]);
+}
+
+#[test]
+fn a_second_deploy_is_locked_out_and_told_by_whom() {
+    let env = TestEnv::sandbox().variable("SHIPCTL_VERIFY_TIMEOUT", "90s");
+    let hang = "registry.fly.io/shop:v3-hang";
+    let mut first = env.start(["--sandbox", "deploy", "staging", "--image", hang]);
+    TestEnv::until("the lock is held", || {
+        let status = env.shipctl(["--sandbox", "status", "staging", "--json"]).json();
+        status["environments"][0]["lock"] != json!(null)
+    });
+    let second = env.shipctl(["--sandbox", "deploy", "staging", "--image", IMAGE]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    second.exits(5).says("is locked by dev since ");
+    assert_eq!(second.stdout, "");
+}
+
+#[test]
+fn an_image_that_does_not_exist_moves_nothing() {
+    let env = TestEnv::sandbox();
+    let ran = env.shipctl([
+        "--sandbox",
+        "deploy",
+        "staging",
+        "--image",
+        "registry.fly.io/shop:missing",
+    ]);
+    assert!(matches!(ran.code, Some(6 | 10)), "{ran:?}");
+    assert!(
+        ran.answer().contains("v2 (shop-staging:v2)") || ran.code == Some(10),
+        "{ran:?}"
+    );
+    assert_eq!(env.tags("shop-staging"), ["v2", "v2"]);
+}
+
+#[test]
+fn a_file_alone_is_one_environment() {
+    let env = TestEnv::new().file("fly.toml", &fly_toml("shop"));
+    env.shipctl(["--sandbox", "status"])
+        .succeeds()
+        .says("default: v2 (shop:v2), never verified here, 2/2 up");
+}
+
+#[test]
+fn quiet_says_the_answer_alone() {
+    let env = TestEnv::sandbox();
+    env.shipctl(["--sandbox", "-q", "deploy", "staging", "--image", IMAGE])
+        .is(
+            0,
+            "✔ staging is serving v3 (shop:v3), verified: 2 instances answer as v3\n",
+            "",
+        );
+}

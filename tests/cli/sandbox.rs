@@ -1,0 +1,56 @@
+//! The sandbox as a newcomer meets it.
+
+use crate::support::TestEnv;
+
+#[test]
+fn reset_begins_anew() {
+    let env = TestEnv::sandbox();
+    env.shipctl([
+        "--sandbox",
+        "deploy",
+        "staging",
+        "--image",
+        "registry.fly.io/shop:v3",
+    ])
+    .succeeds();
+    env.shipctl(["sandbox", "reset"])
+        .is(0, "", "SANDBOX the sandbox of `shop` begins anew\n");
+    env.shipctl(["--sandbox", "status", "staging"])
+        .succeeds()
+        .says("staging: v2 (shop-staging:v2), never verified here");
+}
+
+#[test]
+fn nothing_of_it_reaches_the_real_state() {
+    let env = TestEnv::sandbox();
+    env.shipctl([
+        "--sandbox",
+        "deploy",
+        "staging",
+        "--image",
+        "registry.fly.io/shop:v3",
+    ])
+    .succeeds();
+    let entries: Vec<String> = std::fs::read_dir(env.path("state/shipctl"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(entries, ["sandbox"]);
+}
+
+#[test]
+fn the_demo_plays_to_its_end_without_a_project_and_fits_80_columns() {
+    let env = TestEnv::new().variable("COLUMNS", "80");
+    let ran = env.shipctl_in(&env.path("home"), ["sandbox", "demo"]);
+    ran.succeeds();
+    for text in ["deploy", "↩ ", "rollback", "status"] {
+        assert!(ran.stdout.contains(text), "{text}\n{}", ran.stdout);
+    }
+    for line in ran.stdout.lines().chain(ran.stderr.lines()) {
+        // A command is never broken, so that it can be pasted.
+        let is_command = line.trim_start().starts_with("$ ");
+        assert!(line.chars().count() <= 80 || is_command, "{line}");
+    }
+    let left: Vec<_> = std::fs::read_dir(env.path("state")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,0 +1,43 @@
+//! `shipctl verify`: what is live now, by looking.
+
+use serde_json::json;
+
+use crate::support::TestEnv;
+
+#[test]
+fn what_is_good_exits_0() {
+    let env = TestEnv::sandbox();
+    let ran = env.shipctl(["--sandbox", "verify", "staging"]);
+    ran.succeeds();
+    assert_eq!(
+        ran.stdout,
+        "✔ staging is serving v2 (shop-staging:v2), verified: 2 instances answer well\n"
+    );
+    env.shipctl(["--sandbox", "status", "staging"])
+        .succeeds()
+        .says("staging: v2 (shop-staging:v2), verified, 2/2 up");
+}
+
+#[test]
+fn what_is_bad_exits_8_and_names_what_serves() {
+    let env = TestEnv::sandbox();
+    env.order(json!({"do": "behaviour", "app": "shop-staging", "behaviour": "unhealthy"}));
+    let ran = env.shipctl(["--sandbox", "verify", "staging"]);
+    ran.exits(8).says("answers 503").says("next: ");
+    assert_eq!(ran.answer(), "✖ staging is broken, serving v2 (shop-staging:v2)");
+}
+
+#[test]
+fn another_release_than_the_one_named_is_not_good() {
+    let env = TestEnv::sandbox();
+    env.shipctl([
+        "--sandbox",
+        "verify",
+        "staging",
+        "--release",
+        "1",
+        "--timeout",
+        "2s",
+    ])
+    .exits(8);
+}
