@@ -90,12 +90,29 @@ impl Screen {
     /// What can be read, with its colours.
     pub(crate) fn painted(&self) -> String {
         let parser = self.parse();
-        let lines: Vec<String> = parser
-            .screen()
-            .rows_formatted(0, self.size.cols)
-            .map(|line| String::from_utf8(line).unwrap())
-            .collect();
-        lines.join("\n").trim_end().to_owned() + "\n"
+        let screen = parser.screen();
+        let (rows, columns) = screen.size();
+        let mut text = String::new();
+        for row in 0..rows {
+            let mut style = String::new();
+            let mut line = String::new();
+            for cell in (0..columns).filter_map(|column| screen.cell(row, column)) {
+                let wanted = style_of(cell);
+                if wanted != style {
+                    line.push_str("\u{1b}[0m");
+                    line.push_str(&wanted);
+                    style = wanted;
+                }
+                line.push_str(if cell.has_contents() { cell.contents() } else { " " });
+            }
+            text.push_str(line.trim_end());
+            text.push_str("\u{1b}[0m\n");
+        }
+        let empty = "\u{1b}[0m\n";
+        while let Some(shorter) = text.strip_suffix(&format!("{empty}{empty}")) {
+            text = format!("{shorter}{empty}");
+        }
+        text
     }
 
     /// Waits until a text stands on the screen.
@@ -141,4 +158,19 @@ impl Screen {
             .max()
             .unwrap_or_default()
     }
+}
+
+/// The escape codes that a cell's look takes.
+fn style_of(cell: &vt100::Cell) -> String {
+    let mut codes = String::new();
+    if cell.bold() {
+        codes.push_str("\u{1b}[1m");
+    }
+    if cell.dim() {
+        codes.push_str("\u{1b}[2m");
+    }
+    if let vt100::Color::Idx(color @ 0..8) = cell.fgcolor() {
+        codes.push_str(&format!("\u{1b}[{}m", 30 + color));
+    }
+    codes
 }
