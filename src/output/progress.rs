@@ -125,6 +125,9 @@ impl Reader for Terminal {
                 } else {
                     paint(DIM, "·")
                 };
+                // The mark says that it is pending; what is left has to fit.
+                let state = state.strip_prefix("pending: ").unwrap_or(state);
+                let state = state.strip_prefix("its ").unwrap_or(state);
                 let line = format!("{instance} {region}  {state}");
                 self.say(&format!(
                     "  {mark} {}",

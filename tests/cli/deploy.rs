@@ -53,10 +53,10 @@ fn the_file_of_another_environment_is_refused() {
 
 #[test]
 fn another_app_than_the_one_bound_is_refused() {
-    let env = TestEnv::shop().file("shipctl.toml", "[environments.staging]\napp = \"shop-other\"\n");
-    let ran = env.shipctl(["deploy", "staging"]);
-    assert!(matches!(ran.code, Some(3 | 4)), "{ran:?}");
-    ran.says("shop-other").says("shop-staging");
+    let env = TestEnv::sandbox().file("shipctl.toml", "[environments.staging]\napp = \"shop-other\"\n");
+    let ran = env.shipctl(["--sandbox", "deploy", "staging", "--image", IMAGE]);
+    ran.exits(3).says("`shop-other`").says("`shop-staging`");
+    assert_eq!(env.releases("shop-staging"), 2);
 }
 
 #[test]
