@@ -180,8 +180,11 @@ impl Cast {
             .unwrap()
     }
 
+    /// One that is gone meanwhile stays gone.
     fn wake(&mut self, id: &str) {
-        let instance = self.get(id);
+        let Some(instance) = self.instances.iter_mut().find(|instance| instance.id == id) else {
+            return;
+        };
         if matches!(instance.state, InstanceState::Stopped | InstanceState::Suspended) {
             instance.state = InstanceState::Started;
             self.started.push(id.to_owned());
