@@ -163,7 +163,7 @@ fn words(view: &ReleasesView, width: usize) -> String {
         } else {
             view.environment.clone()
         };
-        out.push_str(&format!("{} ({})\n", paint(BOLD, &name), service.app));
+        let _ = writeln!(out, "{} ({})", paint(BOLD, &name), service.app);
         if service.releases.is_empty() {
             out.push_str("  no release yet\n");
         }

@@ -360,11 +360,12 @@ fn words(view: &StatusView, detail: bool, width: usize) -> String {
                 &format!("{kind} by {actor}, begun {started}, was cut off"),
             );
             let sandbox = if view.sandbox { " --sandbox" } else { "" };
-            out.push_str(&format!(
-                "  {} deploy again, or shipctl{sandbox} rollback {}\n",
+            let _ = writeln!(
+                out,
+                "  {} deploy again, or shipctl{sandbox} rollback {}",
                 paint(BOLD, "next:"),
                 environment.environment
-            ));
+            );
         }
     }
     for warning in &view.warnings {

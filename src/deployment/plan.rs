@@ -1,6 +1,5 @@
 //! What a deployment will do, in words: the line before it starts, and what `--dry-run` prints.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;

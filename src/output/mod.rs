@@ -97,7 +97,7 @@ impl Printer {
     }
 
     /// Asks on the terminal; `None` where the input has ended.
-    pub(crate) fn ask(&self, question: &str) -> Result<Option<String>> {
+    pub(crate) fn ask(self, question: &str) -> Result<Option<String>> {
         let mark = if self.sandbox { text::SANDBOX_MARK } else { "" };
         let mut err = std::io::stderr().lock();
         let asked = write!(err, "{mark}{question} [y/N] ").and_then(|()| err.flush());
@@ -143,7 +143,7 @@ impl Printer {
     }
 
     /// A text whose commands can be pasted: in the sandbox each of them says so.
-    pub(crate) fn pasteable(&self, text: &str) -> String {
+    pub(crate) fn pasteable(self, text: &str) -> String {
         if !self.sandbox {
             return text.to_owned();
         }
@@ -152,7 +152,7 @@ impl Printer {
     }
 
     /// A failure: what failed on what, why, the excerpt, and what mends it. With `--json` one document.
-    pub(crate) fn error(&self, error: &Error) {
+    pub(crate) fn error(self, error: &Error) {
         let hints: Vec<String> = error.hints.iter().map(|hint| self.pasteable(hint)).collect();
         if self.json {
             self.document(&ErrorView {
@@ -166,7 +166,7 @@ impl Printer {
             });
             return;
         }
-        let width = text::width(*self);
+        let width = text::width(self);
         let mut lines = text::labelled(&paint(BAD, "error:"), "error:".len(), &error.message, width);
         for cause in &error.causes {
             lines.push('\n');

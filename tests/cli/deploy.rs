@@ -216,3 +216,12 @@ fn quiet_says_the_answer_alone() {
             "",
         );
 }
+
+#[test]
+fn a_flyctl_that_is_too_old_is_refused() {
+    let script = "#!/bin/sh\necho '{\"Name\":\"flyctl\",\"Version\":\"0.1.100\",\"Commit\":\"x\",\"BuildDate\":\"2023-01-01T00:00:00Z\"}'\n";
+    let env = TestEnv::shop().program("flyctl", script);
+    let ran = env.shipctl(["deploy", "staging", "--image", IMAGE]);
+    ran.exits(10).says("0.1.100").says("0.2.4");
+    assert_eq!(ran.stdout, "");
+}

@@ -1,5 +1,6 @@
 //! A terminal: the program in a pty, and what stands on the screen.
 
+use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -170,7 +171,7 @@ fn style_of(cell: &vt100::Cell) -> String {
         codes.push_str("\u{1b}[2m");
     }
     if let vt100::Color::Idx(color @ 0..8) = cell.fgcolor() {
-        codes.push_str(&format!("\u{1b}[{}m", 30 + color));
+        let _ = write!(codes, "\u{1b}[{}m", 30 + color);
     }
     codes
 }
