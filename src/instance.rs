@@ -160,6 +160,13 @@ impl Instance {
                 && self.last_exit().is_some_and(|(_, exit)| exit.is_crash()))
     }
 
+    /// Whether the proxy leads to it at all: `config.services`.
+    pub(crate) fn has_services(&self) -> bool {
+        self.config["services"]
+            .as_array()
+            .is_some_and(|services| !services.is_empty())
+    }
+
     /// Whether any of its services lets the proxy stop it: `config.services[].autostop`.
     pub(crate) fn has_autostop(&self) -> bool {
         self.config["services"]

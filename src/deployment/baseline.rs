@@ -168,6 +168,27 @@ impl Baseline {
             })
             .collect()
     }
+
+    /// The release, listed at the baseline already, by which alone instances have moved since; none where one is gone
+    /// or new, or runs a release of later.
+    pub(crate) fn overtaken_by(&self, now: &[Instance]) -> Option<ReleaseNumber> {
+        let all_there = self.instances.len() == now.len()
+            && (self.instances.iter()).all(|before| now.iter().any(|after| after.id == before.id));
+        let moved = self.moved(now);
+        let listed = |instance: &&Instance| instance.release.is_some() && instance.release <= self.newest;
+        if !all_there || !moved.iter().all(listed) {
+            return None;
+        }
+        moved.iter().filter_map(|instance| instance.release).max()
+    }
+
+    /// Takes what instances run now for what served before.
+    pub(crate) fn see_again(&mut self, now: Vec<Instance>) {
+        self.image = common_image(&now);
+        self.release = now.iter().filter_map(|instance| instance.release).max();
+        self.releases = now.iter().filter_map(|instance| instance.release).collect();
+        self.instances = now;
+    }
 }
 
 /// Whether an update of the machine lies between the two looks: another release, or another image. The platform's
@@ -189,4 +210,55 @@ pub(crate) fn common_image(instances: &[Instance]) -> Option<Image> {
                 .unwrap_or(first);
             newest.image.clone()
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::deployment::baseline::Baseline;
+    use crate::instance::Instance;
+    use crate::provider::fly::output::machines;
+    use crate::release::ReleaseNumber;
+
+    /// Instances by id, release and tag.
+    fn instances(of: &[(&str, u64, &str)]) -> Vec<Instance> {
+        let machine = |&(id, release, tag): &(&str, u64, &str)| {
+            json!({
+                "id": id, "state": "started", "region": "fra",
+                "config": {"metadata": {"fly_process_group": "app", "fly_release_version": release.to_string()}},
+                "image_ref": {"registry": "registry.fly.io", "repository": "shop", "tag": tag, "digest": format!("sha256:{tag}")},
+            })
+        };
+        let list: Vec<_> = of.iter().map(machine).collect();
+        machines::parse(json!(list).to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_was_under_way_before_and_went_on_is_nobody_elses_fault() {
+        let before = [("a", 2, "v2"), ("b", 1, "v1")];
+        let baseline = Baseline {
+            newest: Some(ReleaseNumber(2)),
+            instances: instances(&before),
+            ..Baseline::default()
+        };
+        for (now, overtaken) in [
+            (&[("a", 2, "v2"), ("b", 2, "v2")][..], Some(2)),
+            (&[("b", 2, "v2"), ("a", 2, "v2")], Some(2)),
+            // A later release may be ours.
+            (&[("a", 2, "v2"), ("b", 3, "v3")], None),
+            (&[("a", 3, "v3"), ("b", 2, "v2")], None),
+            // One is gone, or new.
+            (&[("a", 2, "v2")], None),
+            (&[("a", 2, "v2"), ("c", 2, "v2")], None),
+            // Nothing moved at all.
+            (&before, None),
+        ] {
+            assert_eq!(
+                baseline.overtaken_by(&instances(now)),
+                overtaken.map(ReleaseNumber),
+                "{now:?}"
+            );
+        }
+    }
 }

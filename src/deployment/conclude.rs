@@ -164,7 +164,8 @@ pub(crate) fn without_release(job: &Job<'_>, provider: &ProviderEnd) -> Option<S
         Some(list) => own_release(job).is_some_and(|own| list.iter().any(|release| release.number == own)),
         None => false,
     };
-    if made || provider.succeeded() {
+    // One that was ended at the deadline told no cause of its own.
+    if made || provider.succeeded() || provider.ended_by_us {
         return None;
     }
     match provider.class {

@@ -239,6 +239,13 @@ fn call(job: &Job<'_>) -> DeployCall {
             .any(|given| given == flag || given.starts_with(&format!("{flag}=")))
     };
     let checked = job.expectation.groups.values().all(|group| group.checks > 0);
+    // Smoke checks count the exits of the release before, too: after a crash they would fail the one that mends it.
+    let crashed = job
+        .baseline
+        .instances
+        .iter()
+        .any(|instance| instance.last_exit().is_some_and(|(_, exit)| exit.is_crash()));
+    let smokeless = (checked || crashed) && !passed("--smoke-checks");
     DeployCall {
         app: job.app().to_owned(),
         config: shipment.config_path.clone(),
@@ -251,7 +258,7 @@ fn call(job: &Job<'_>) -> DeployCall {
         image_label: shipment.label.clone(),
         strategy: shipment.strategy.clone().filter(|_| !passed("--strategy")),
         // Ten seconds for each machine, one after the other, for what the watch sees anyway.
-        smoke_checks: (checked && !passed("--smoke-checks")).then_some(false),
+        smoke_checks: smokeless.then_some(false),
         wait_timeout: (!passed("--wait-timeout")).then(|| expect::wait_timeout(job.expectation.timeout)),
         release_command_timeout: None,
         deploy_retries: Some(0),
@@ -392,7 +399,7 @@ async fn settle(attempt: &Attempt<'_>, job: &mut Job<'_>) -> Result<(), Interrup
         let counted = conclude::counted(job, now);
         job.baseline.is_untouched(&counted) && job.baseline.moved(&counted).is_empty()
     });
-    if untouched {
+    if untouched || overtaken(job, &judgement) {
         return stand_by_baseline(attempt, job).await;
     }
     if let Some(stage) = conclude::nothing_begun(job) {
@@ -455,6 +462,23 @@ async fn look_again(
             () = sleep(Duration::from_secs(2)) => {}
         }
     }
+}
+
+/// Whether all that moved since the baseline was moved by a release that was under way when this one began, and
+/// nothing runs this one: what is returned to then would go over somebody else's. The baseline becomes what they made.
+fn overtaken(job: &mut Job<'_>, judgement: &Judgement) -> bool {
+    let Some(now) = job.course.now.as_ref().filter(|_| judgement.moved == 0) else {
+        return false;
+    };
+    let counted = conclude::counted(job, now);
+    let Some(release) = job.baseline.overtaken_by(&counted) else {
+        return false;
+    };
+    job.course.warnings.push(format!(
+        "{release} was under way when this one began, and went on; this one moved nothing"
+    ));
+    job.baseline.see_again(counted);
+    true
 }
 
 /// Nothing moved: either nothing was released at all, or what served before has to be verified again.

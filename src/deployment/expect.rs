@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::deployment::baseline::Baseline;
 use crate::deployment::job::{Destination, Shipment};
+use crate::deployment::prepare::public_groups;
 use crate::project::fly_toml::FlyToml;
 use crate::project::{Environment, Identity, PathRule, VerifySettings};
 use crate::release::{Image, ReleaseNumber};
@@ -105,8 +106,8 @@ fn groups(
     forced: bool,
 ) -> BTreeMap<String, GroupExpectation> {
     let names = file.groups();
-    let any_public = names.iter().any(|name| file.group(name).public_http);
-    let group = |(place, name): (usize, &String)| {
+    let public = public_groups(file, forced, &baseline.instances);
+    let group = |name: &String| {
         let config = file.group(name);
         let named_before = baseline.groups.contains(name);
         let present = baseline
@@ -114,7 +115,7 @@ fn groups(
             .iter()
             .any(|instance| instance.group.as_ref() == Some(name));
         let expectation = GroupExpectation {
-            public: config.public_http || (forced && !any_public && place == 0),
+            public: public.contains(name),
             autostop: config.autostop,
             min_machines_running: config.min_machines_running as usize,
             checks: config.checks.len(),
@@ -124,7 +125,7 @@ fn groups(
         };
         (name.clone(), expectation)
     };
-    names.iter().enumerate().map(group).collect()
+    names.iter().map(group).collect()
 }
 
 /// The words that name an image: its tag, itself, and the commit it was built from.

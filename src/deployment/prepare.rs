@@ -100,7 +100,7 @@ impl Look<'_> {
         if !self.health.forced && !facts.addresses.iter().any(Address::is_public) {
             return BTreeMap::new();
         }
-        let groups = public_groups(file, self.health.forced);
+        let groups = public_groups(file, self.health.forced, &facts.machines);
         let verify = &settings(self.service, self.variables, facts.remote.as_ref());
         let asked = facts
             .machines
@@ -138,8 +138,9 @@ pub(crate) fn has_public_handler(file: &FlyToml) -> bool {
     file.groups().iter().any(|group| file.group(group).public_http)
 }
 
-/// The groups that are asked over HTTP; with a given URL all that have a handler, else the first.
-pub(crate) fn public_groups(file: &FlyToml, forced: bool) -> Vec<String> {
+/// The groups that are asked over HTTP: those with a public handler. With a given URL and no such group the first one,
+/// where the proxy leads to its instances; a worker without a service answers nobody.
+pub(crate) fn public_groups(file: &FlyToml, forced: bool, instances: &[Instance]) -> Vec<String> {
     let groups = file.groups();
     let public: Vec<String> = groups
         .iter()
@@ -147,7 +148,12 @@ pub(crate) fn public_groups(file: &FlyToml, forced: bool) -> Vec<String> {
         .cloned()
         .collect();
     if public.is_empty() && forced {
-        groups.into_iter().take(1).collect()
+        let leads_to = |group: &String| {
+            instances
+                .iter()
+                .any(|instance| instance.group.as_ref() == Some(group) && instance.has_services())
+        };
+        groups.into_iter().take(1).filter(leads_to).collect()
     } else {
         public
     }

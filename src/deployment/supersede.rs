@@ -52,7 +52,12 @@ pub(crate) async fn supersede(attempt: &Attempt<'_>, unfinished: &Unfinished) ->
     alone
 }
 
-/// When a flyctl that died unseen was last known to run: its shipctl touches the ledger's folder while it lives.
+/// How long a flyctl whose shipctl was killed may go on before it writes to the broken pipe and dies: a step of it
+/// takes at most its wait timeout, and until then it refreshes its leases.
+const OUTLIVES: Duration = Duration::from_secs(300);
+
+/// For how long a flyctl that died unseen has certainly refreshed no lease any more: its shipctl touches the ledger's
+/// folder while it lives.
 fn since(attempt: &Attempt<'_>, marked_at: &str) -> Duration {
     let marked = marked_at.parse().map_or(Duration::MAX, |then| {
         Duration::try_from(clock::now().duration_since(then)).unwrap_or_default()
@@ -60,7 +65,7 @@ fn since(attempt: &Attempt<'_>, marked_at: &str) -> Duration {
     attempt
         .session
         .heartbeat_age(attempt.environment)
-        .map_or(Duration::ZERO, |age| age.min(marked))
+        .map_or(Duration::ZERO, |age| age.min(marked).saturating_sub(OUTLIVES))
 }
 
 /// Waits for leases that our own flyctl could not give back.
