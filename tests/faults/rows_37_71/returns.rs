@@ -66,7 +66,7 @@ fn never_back(kind: &str) {
     let ended = scene.deploy("v2-unhealthy").args(["--timeout", "10s"]).run();
     let document = ended.concludes("inconclusive", 9);
     assert!(
-        document["hints"].to_string().contains("shipctl verify"),
+        document["hints"].to_string().contains("verify staging"),
         "{document:#}"
     );
     let truth = scene.truth();
