@@ -1,5 +1,7 @@
 //! One attempt: who, what, under which deadline, and where it is recorded.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -38,6 +40,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) git: GitFacts,
     /// Held from the lock phase to the conclusion.
     pub(crate) locks: Option<Guards>,
+    /// flyctl's process group and start time, by service.
+    groups: Mutex<BTreeMap<String, (i32, u64)>>,
 }
 
 /// What the checkout says; a project need not be one.
@@ -109,6 +113,7 @@ impl<'a> Attempt<'a> {
             overridden: Vec::new(),
             git: checkout.facts.clone(),
             locks: None,
+            groups: Mutex::default(),
         };
         Ok((attempt, checkout))
     }
@@ -153,6 +158,17 @@ impl<'a> Attempt<'a> {
         start_time: u64,
         moved: bool,
     ) {
+        // The last mark of a service is the one that is read after a kill, so each of them names the group.
+        let (process_group, start_time) = {
+            let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+            if process_group > 0 {
+                groups.insert(service.to_owned(), (process_group, start_time));
+            }
+            groups
+                .get(service)
+                .copied()
+                .unwrap_or((process_group, start_time))
+        };
         let mark = Mark {
             id: self.id.clone(),
             at: clock::now().to_string(),
