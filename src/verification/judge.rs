@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
+use crate::project::Identity;
 use crate::verification::expectation::{Expectation, GroupExpectation, SHORTEST_FOR_STATE};
 use crate::verification::memory::{Last, Memory, Seen};
 use crate::verification::probe::Word;
 use crate::verification::standing::{LAG, Mood, Standing, View, last_exit};
-use crate::verification::{Judgement, Verdict};
+use crate::verification::{Evidence, Judgement, Verdict};
 
 /// Whether a release is being verified, or baked after it was.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -227,6 +228,20 @@ impl<'a> Bench<'a> {
             }
         }
         let evidence = self.evidence();
+        let asked = self
+            .expectation
+            .groups
+            .values()
+            .any(|group| self.expectation.asks(group));
+        if evidence < Evidence::Http && asked && self.expectation.identity.mode == Identity::Required {
+            let reason =
+                "no answer could be had, and `identity` requires that one names this release".to_owned();
+            return (
+                Some(self.judgement(Verdict::Inconclusive, vec![reason])),
+                true,
+                false,
+            );
+        }
         if evidence < self.expectation.min_evidence {
             let reason = format!(
                 "everything that was seen is good, but the evidence is only `{}`, and `min_evidence` is `{}`",

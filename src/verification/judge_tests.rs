@@ -489,7 +489,7 @@ async fn where_no_connection_is_made() {
             Reach::UnreachableBefore,
             true,
             V,
-            "no connection (dns error); that is no witness",
+            "no connection (dns error), already so before; that is no witness",
         ),
         (
             "never reachable, no checks",
@@ -524,6 +524,22 @@ async fn where_no_connection_is_made() {
             reach == Reach::New,
             "{case}: {:?}",
             came.after
+        );
+    }
+    for with_checks in [true, false] {
+        let mut hasty = Stage::new().answers(gone()).expecting(|expectation| {
+            expectation.probe.reach = Reach::New;
+            expectation.timeout = Duration::from_secs(20);
+        });
+        if !with_checks {
+            hasty = hasty.each(without_checks);
+        }
+        let verdict = if with_checks { V } else { I };
+        expect(
+            "new, and a short deadline",
+            &hasty.verdict().await,
+            verdict,
+            "no connection",
         );
     }
     let one = Stage::new().cast(|cast| cast.answers.push(("b", gone())));
@@ -614,6 +630,18 @@ async fn which_release_the_answer_names() {
         .answers(good("1.0"))
         .expecting(|expectation| expectation.identity.named_before = false);
     expect("never named its own", &never.verdict().await, V, "");
+    let unheard = Stage::new()
+        .answers(Answer::NoConnection("dns error".into()))
+        .expecting(|expectation| {
+            expectation.identity.mode = Identity::Required;
+            expectation.probe.reach = Reach::UnreachableBefore;
+        });
+    expect(
+        "required, and never heard",
+        &unheard.verdict().await,
+        I,
+        "`identity` requires",
+    );
     let same = Stage::new().answers(good("v1")).expecting(|expectation| {
         for old in &mut expectation.baseline.as_mut().unwrap().instances {
             *old = on_release(old.clone(), 41, NEW);

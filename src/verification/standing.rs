@@ -350,13 +350,13 @@ impl View<'_> {
                 reason,
                 mood: Mood::Settling,
             },
-            Reach::UnreachableBefore => note(),
-            Reach::New if !self.out_of_time && self.listed < self.since_shipped(seen) + NEW_ADDRESS => {
-                Heard::Not {
-                    reason,
-                    mood: Mood::Idle,
-                }
-            }
+            Reach::UnreachableBefore => Heard::Nothing {
+                note: Some(format!("{reason}, already so before")),
+            },
+            Reach::New if !self.out_of_time && self.listed < self.may_be_new_until(seen) => Heard::Not {
+                reason,
+                mood: Mood::Idle,
+            },
             Reach::NotAsked | Reach::New if checks == &Checks::Passing => note(),
             Reach::NotAsked | Reach::New => Heard::Lost { reason, fatal: false },
             Reach::ReachableBefore => Heard::Lost {
@@ -366,10 +366,14 @@ impl View<'_> {
         }
     }
 
-    fn since_shipped(&self, seen: &Seen) -> Instant {
-        self.memory
+    /// How long a new address may be unknown: a minute, or less where its deadline comes first.
+    fn may_be_new_until(&self, seen: &Seen) -> Instant {
+        let from = self
+            .memory
             .ended
-            .map_or(seen.anchor, |ended| ended.max(seen.anchor))
+            .map_or(seen.anchor, |ended| ended.max(seen.anchor));
+        let deadline = self.memory.deadline(seen, self.expectation.timeout);
+        deadline.map_or(from + NEW_ADDRESS, |deadline| deadline.min(from + NEW_ADDRESS))
     }
 
     /// Pending until its deadline, then failed. Only a list from after the deadline can tell.

@@ -482,6 +482,15 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
         self.memory
             .take_answer(&self.expectation, &id, version, read, now);
         if let Some(pace) = self.probe_paces.get_mut(&id) {
+            if self
+                .memory
+                .instances
+                .get(&id)
+                .is_some_and(|seen| seen.answers.good == 1)
+            {
+                // The others in a row can follow sooner.
+                pace.interval = pace.interval.min(3 * SHORTEST);
+            }
             pace.rest(now, jitter, LONGEST);
         }
         if !was_bad && self.turned_bad(&id) {
