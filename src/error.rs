@@ -117,23 +117,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-impl From<anyhow::Error> for Error {
-    fn from(error: anyhow::Error) -> Self {
-        match error.downcast::<Self>() {
-            Ok(own) => own,
-            Err(error) => {
-                let mut chain = error.chain().map(ToString::to_string);
-                let mut own = Self::internal(chain.next().unwrap_or_default());
-                own.causes = chain.collect();
-                own
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Error, ErrorKind};
+    use super::ErrorKind;
 
     #[test]
     fn every_kind_has_its_code_and_name() {
@@ -160,21 +146,6 @@ mod tests {
                 (10, "provider"),
                 (9, "inconclusive")
             ]
-        );
-    }
-
-    #[test]
-    fn a_foreign_error_keeps_its_causes_and_an_own_one_its_kind() {
-        let foreign = anyhow::anyhow!("disk full").context("cannot write the ledger");
-        let error = Error::from(foreign);
-        assert_eq!(
-            (error.kind, error.message.as_str()),
-            (ErrorKind::Error, "cannot write the ledger")
-        );
-        assert_eq!(error.causes, ["disk full"]);
-        assert_eq!(
-            Error::from(anyhow::Error::from(Error::refused("no"))).kind,
-            ErrorKind::Refused
         );
     }
 }

@@ -150,8 +150,7 @@ fn build(kind: &Kind) -> reqwest::Result<Client> {
         .redirect(Policy::none())
         .connect_timeout(kind.connect)
         .pool_max_idle_per_host(0)
-        .http1_only()
-        .no_gzip();
+        .http1_only();
     if kind.loopback {
         builder = builder.no_proxy();
     }
