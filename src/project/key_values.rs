@@ -116,6 +116,17 @@ pub(super) fn not_empty(setting: &Setting) -> Result<(), String> {
     }
 }
 
+/// A place that this version can keep state in (`state/home.rs` says the same of `SHIPCTL_STATE`).
+pub(super) fn folder(setting: &Setting) -> Result<(), String> {
+    not_empty(setting)?;
+    match setting {
+        Setting::Text(text) if text.starts_with("git+") || text.contains("://") => Err(format!(
+            "this version keeps state in a folder alone, not at `{text}`"
+        )),
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn no_empty_item(setting: &Setting) -> Result<(), String> {
     match setting {
         Setting::Texts(items) if items.iter().any(|item| item.trim().is_empty()) => {

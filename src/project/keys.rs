@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::duration;
 use super::fly_toml::check::listed;
 use super::key_values::{
-    any, header_names, host, no_empty_item, not_empty, not_zero, url_path, variable_name, variable_names,
-    version_field, whole_refs,
+    any, folder, header_names, host, no_empty_item, not_empty, not_zero, url_path, variable_name,
+    variable_names, version_field, whole_refs,
 };
 
 /// Where a key stands.
@@ -136,7 +136,7 @@ pub(crate) const ORG: Key = key(
     "org",
     Kind::Text,
     "none",
-    "The Fly organisation that the app belongs to.",
+    "The Fly organisation that the app belongs to. For a later version: nothing acts by it.",
 )
 .with(not_empty);
 pub(crate) const ALLOWED_REFS: Key = key(
@@ -282,22 +282,22 @@ pub(crate) const ROLLBACK_ACROSS_CONTRACTING: Key = key(
     "across_contracting",
     Kind::Word(&["stop", "return"]),
     "`stop`",
-    "What a return does over a contracting migration.",
+    "What a return does over a contracting migration. For a later version: nothing acts by it.",
 );
 pub(crate) const STATE_URL: Key = key(
     Place::Table("state"),
     "url",
     Kind::Text,
     "this machine",
-    "`git+origin`, `s3://bucket/prefix` or a folder. `SHIPCTL_STATE` is the same.",
+    "A folder. `git+origin` and `s3://bucket/prefix` are for a later version: this one refuses them. `SHIPCTL_STATE` is the same.",
 )
-.with(not_empty);
+.with(folder);
 pub(crate) const STATE_BUNDLES: Key = key(
     Place::Table("state"),
     "bundles",
     Kind::Word(&["local", "shared"]),
     "`local`",
-    "Where failure bundles go.",
+    "Where failure bundles go. For a later version: nothing acts by it.",
 );
 pub(crate) const DEPLOY_TIMEOUT: Key = key(
     Place::Table("deploy"),
@@ -312,7 +312,7 @@ pub(crate) const LOCK_TTL: Key = key(
     "ttl",
     Kind::Duration,
     "`5m`",
-    "After which a shared lock without a heartbeat is stale.",
+    "After which a shared lock without a heartbeat is stale. For a later version: nothing acts by it.",
 )
 .with(not_zero);
 pub(crate) const FLYCTL_PASS: Key = key(
@@ -554,6 +554,8 @@ mod tests {
             (&TOKEN, "\"FlyV1 fm2_secret\"", "must never stand here"),
             (&super::FLYCTL_PASS, "[\"A=B\"]", "no name of a variable"),
             (&super::REGIONS, "[1]", "all must be strings"),
+            (&super::STATE_URL, "\"git+origin\"", "in a folder alone"),
+            (&super::STATE_URL, "\"s3://bucket/prefix\"", "in a folder alone"),
         ] {
             let (document, _) = Document::parse("", &format!("v = {value}"));
             let error = key.of_node(document.root.get("v").unwrap()).expect_err(value);

@@ -368,7 +368,7 @@ freeze = "protected"
 across_contracting = "stop"
 
 [state]
-url = "git+origin"
+url = "/srv/shipctl"
 bundles = "local"
 
 [deploy]

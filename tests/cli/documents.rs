@@ -2,15 +2,15 @@
 //!
 //! A `console` block is played in the sandbox: each line that begins with `$` is run, and the lines below it must be
 //! printed. A `sh` block needs a real account: its lines must parse. A `toml` block that begins with the name of a file
-//! is that file in the project.
+//! is that file in the project; any other is a part of a `fly.<env>.toml`. `config check` has nothing to say of either.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::support::TestEnv;
 use crate::support::text::same_each_run;
+use crate::support::{TestEnv, fly_toml};
 
 struct Block {
     language: String,
@@ -63,19 +63,20 @@ fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
+impl Block {
+    /// The file of the project that it is whole.
+    fn file(&self) -> Option<(&str, &str)> {
+        let name = self.text.lines().next()?.strip_prefix("# ")?;
+        let is_toml = Path::new(name)
+            .extension()
+            .is_some_and(|extension| extension == "toml");
+        (self.language == "toml" && is_toml).then_some((name, &self.text))
+    }
+}
+
 /// The project that a document describes: its files, else the usual ones.
 fn project(blocks: &[Block]) -> TestEnv {
-    let files: Vec<(&str, &str)> = blocks
-        .iter()
-        .filter(|block| block.language == "toml")
-        .filter_map(|block| {
-            let name = block.text.lines().next()?.strip_prefix("# ")?;
-            Path::new(name)
-                .extension()
-                .is_some_and(|extension| extension == "toml")
-                .then_some((name, block.text.as_str()))
-        })
-        .collect();
+    let files: Vec<(&str, &str)> = blocks.iter().filter_map(Block::file).collect();
     if files.is_empty() {
         return TestEnv::sandbox();
     }
@@ -134,6 +135,103 @@ fn what_is_shown_on_a_console_is_what_happens() {
         }
     }
     assert!(played >= 5, "{played}");
+}
+
+#[test]
+fn what_is_shown_of_files_can_be_pasted() {
+    let mut tried = 0;
+    for (path, text) in documents() {
+        let blocks = blocks(&text);
+        let toml: Vec<&Block> = blocks.iter().filter(|block| block.language == "toml").collect();
+        let mut env = TestEnv::new()
+            .file("fly.staging.toml", &fly_toml("shop-staging"))
+            .file("fly.production.toml", &fly_toml("shop"));
+        // What a value takes from a variable is for the reader to set.
+        for name in text
+            .split("\"env:")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+        {
+            env = env.variable(name, "value");
+        }
+        for (name, text) in toml.iter().filter_map(|block| block.file()) {
+            env.write(name, text);
+            // Each service in a folder of its own has its files there.
+            let table: toml::Table = text.parse().unwrap();
+            let services = table.get("services").and_then(toml::Value::as_table);
+            for (service, keys) in services.into_iter().flatten() {
+                let Some(folder) = keys.get("path").and_then(toml::Value::as_str) else {
+                    continue;
+                };
+                for environment in ["staging", "production"] {
+                    let file = format!("{folder}/fly.{environment}.toml");
+                    env.write(&file, &fly_toml(&format!("{service}-{environment}")));
+                }
+            }
+            tried += 1;
+        }
+        for part in toml.iter().filter(|block| block.file().is_none()) {
+            let whole = format!(
+                "app = \"shop-staging\"\n[http_service]\ninternal_port = 8080\n{}",
+                part.text
+            );
+            env.write("fly.staging.toml", &whole);
+            tried += 1;
+        }
+        let ran = env.shipctl(["config", "check"]);
+        ran.succeeds();
+        assert!(
+            ran.stdout.starts_with("nothing to say of ") && ran.stderr.is_empty(),
+            "{}: {ran:?}",
+            path.display()
+        );
+    }
+    assert!(tried >= 4, "{tried}");
+}
+
+/// A hint or a page must not send anybody to a command that there is not.
+#[test]
+fn every_command_that_is_named_exists() {
+    let help = TestEnv::new().shipctl(["--help"]);
+    let commands: Vec<&str> = help
+        .stdout
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let mut texts = documents();
+    sources(&root().join("src"), &mut texts);
+    let mut named = 0;
+    for (path, text) in &texts {
+        for rest in text.split("`shipctl ").skip(1) {
+            let word = rest
+                .split_whitespace()
+                .find(|word| *word != "--sandbox")
+                .unwrap_or_default()
+                .trim_end_matches(|char: char| !char.is_ascii_alphanumeric());
+            // Not what a reader or the program fills in.
+            if word.is_empty() || !word.chars().all(|char| char.is_ascii_lowercase()) {
+                continue;
+            }
+            assert!(commands.contains(&word), "{}: `shipctl {word}`", path.display());
+            named += 1;
+        }
+    }
+    assert!(named >= 20, "{named}");
+}
+
+fn sources(folder: &Path, texts: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, texts);
+        } else {
+            let text = fs::read_to_string(&path).unwrap();
+            texts.push((path, text));
+        }
+    }
 }
 
 #[test]

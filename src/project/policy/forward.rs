@@ -102,7 +102,10 @@ pub(crate) fn check(facts: &Facts) -> Result<Passed> {
         return Err(Error::refused(format!(
             "the deployment `{id}` was cut off after its migration began: what it did to the database is not known"
         ))
-        .hint(format!("run `shipctl resume {}`", facts.environment)));
+        .hint(format!(
+            "`shipctl rollback {}` puts back what was verified before, and takes its place",
+            facts.environment
+        )));
     }
     for (rule, refusal) in [
         (Rule::Refs, refs(facts)),
@@ -185,7 +188,7 @@ fn after(facts: &Facts) -> Option<Error> {
         ))
     } else {
         error.hint(format!(
-            "run `shipctl deploy {}` with it first; this ledger is this machine's own, and `[state] url = \"git+origin\"` shares it",
+            "run `shipctl deploy {}` with it first; this ledger is this machine's own, and `[state] url` names a folder that others see, too",
             after.environment
         ))
     };
@@ -348,8 +351,8 @@ mod tests {
             };
             check(&facts).unwrap_err().hints[0].clone()
         };
-        assert!(of(false).contains("git+origin"));
-        assert!(!of(true).contains("git+origin"));
+        assert!(of(false).contains("`[state] url` names a folder"));
+        assert!(!of(true).contains("[state]"));
     }
 
     #[test]
