@@ -8,9 +8,9 @@ use crate::output::Printer;
 
 /// Print a completion script for a shell
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Example: shipctl completions bash > ~/.local/share/bash-completion/completions/shipctl"
-)]
+#[command(after_help = "Examples:
+  shipctl completions bash > ~/.local/share/bash-completion/completions/shipctl
+  shipctl completions fish > ~/.config/fish/completions/shipctl.fish")]
 pub(crate) struct CompletionsArgs {
     #[arg(value_enum)]
     shell: Shell,

@@ -19,6 +19,10 @@ const SCHEMA: &str = "shipctl/config/1";
 
 /// Show every effective value with its source, or check the files
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  shipctl config show production
+  shipctl config check
+  shipctl config check --json | jq '.findings[]'")]
 pub(crate) struct ConfigArgs {
     #[command(subcommand)]
     command: ConfigCommand,

@@ -10,7 +10,8 @@ use crate::state::freeze::Freeze;
 
 /// Hold forward deploys off, until `unfreeze`
 #[derive(Args, Debug)]
-#[command(after_help = "Example: shipctl freeze production --reason \"incident 42\"")]
+#[command(after_help = "Examples:
+  shipctl freeze production --reason \"incident 42\"")]
 pub(crate) struct FreezeArgs {
     /// The environment, as in `fly.<env>.toml`
     #[arg(value_name = "ENV")]
@@ -24,6 +25,8 @@ pub(crate) struct FreezeArgs {
 #[derive(Serialize)]
 pub(super) struct FreezeView {
     pub(super) schema: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) sandbox: bool,
     pub(super) environment: String,
     pub(super) frozen: Option<Words>,
     /// What was lifted.
@@ -59,6 +62,7 @@ pub(crate) async fn run(args: &FreezeArgs, session: &Session) -> Result<u8> {
     session.freeze_file(environment)?.set(&freeze)?;
     let view = FreezeView {
         schema: "shipctl/freeze/1",
+        sandbox: session.printer.sandbox,
         environment: environment.name.clone(),
         frozen: Some(freeze.into()),
         lifted: None,

@@ -33,7 +33,7 @@ pub(crate) struct HistoryArgs {
     #[arg(value_name = "ENV")]
     environment: Option<String>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value = "20", value_parser = at_least_one)]
     limit: usize,
     /// Not older than this: 90m, 24h, 7d
     #[arg(long, value_name = "D", value_parser = age)]
@@ -91,6 +91,15 @@ struct ServiceView {
     verdict: Option<String>,
 }
 
+/// None at all would read as if nothing were recorded.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 is needed".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_) => Err("a count such as 20 is needed".to_owned()),
+    }
+}
+
 pub(crate) fn run(args: &HistoryArgs, session: &Session) -> Result<u8> {
     match &args.command {
         Some(HistoryCommand::Show { id }) => show(id, session),
@@ -139,7 +148,10 @@ fn list(args: &HistoryArgs, session: &Session) -> Result<u8> {
         return Ok(0);
     }
     if views.is_empty() {
-        session.printer.data("nothing is recorded yet\n");
+        session.printer.data(match oldest {
+            Some(_) => "nothing was recorded in that time\n",
+            None => "nothing is recorded yet\n",
+        });
     }
     for view in &views {
         session.printer.data(&line(view, now));
@@ -148,43 +160,57 @@ fn list(args: &HistoryArgs, session: &Session) -> Result<u8> {
 }
 
 fn show(id: &str, session: &Session) -> Result<u8> {
+    let mut found = None;
+    let mut ids = Vec::new();
     for environment in environments(session, None)? {
-        let history = session.ledger(environment)?.read()?;
-        let attempt = match history.find(id)? {
-            Lookup::One(attempt) => *attempt,
-            Lookup::None => continue,
-            Lookup::Several(ids) => {
-                return Err(
-                    Error::usage(format!("`{id}` fits several attempts: {}", ids.join(", ")))
-                        .hint(format!("shipctl history show {}", ids[0])),
-                );
+        match session.ledger(environment)?.read()?.find(id)? {
+            Lookup::One(attempt) => {
+                ids.push(id_of(&attempt));
+                found = Some((environment, *attempt));
             }
-        };
-        let report = attempt.end.as_ref().map(|end| end.report.clone());
-        let mut view = view(attempt, &environment.name);
-        let files = session.bundles(environment)?.read(&view.id).unwrap_or_default();
-        let bundle: BTreeMap<String, String> = files
-            .into_iter()
-            .map(|(name, bytes)| (name, String::from_utf8_lossy(&bytes).into_owned()))
-            .collect();
-        if session.printer.json {
-            view.report = report;
-            view.bundle = Some(bundle);
-            let view = HistoryView {
-                schema: "shipctl/history/1",
-                sandbox: session.printer.sandbox,
-                deployments: vec![view],
-            };
-            session.printer.document(&view);
-            return Ok(0);
+            Lookup::None => {}
+            Lookup::Several(several) => ids.extend(several),
         }
-        session.printer.data(&whole(&view, report.as_ref(), &bundle));
-        return Ok(0);
     }
-    Err(Error::usage(format!("no attempt is called `{id}`")).hint("shipctl history"))
+    // The same part of an id may name an attempt of each environment: the first one is not to be guessed.
+    if let [first, _, ..] = ids.as_slice() {
+        let hint = format!("shipctl history show {first}");
+        return Err(Error::usage(format!("`{id}` fits several attempts: {}", ids.join(", "))).hint(hint));
+    }
+    let Some((environment, attempt)) = found else {
+        return Err(Error::usage(format!("no attempt is called `{id}`")).hint("shipctl history"));
+    };
+    let report = attempt.end.as_ref().map(|end| end.report.clone());
+    let mut view = view(attempt, &environment.name);
+    let files = session.bundles(environment)?.read(&view.id).unwrap_or_default();
+    let bundle: BTreeMap<String, String> = files
+        .into_iter()
+        .map(|(name, bytes)| (name, String::from_utf8_lossy(&bytes).into_owned()))
+        .collect();
+    if session.printer.json {
+        view.report = report;
+        view.bundle = Some(bundle);
+        let view = HistoryView {
+            schema: "shipctl/history/1",
+            sandbox: session.printer.sandbox,
+            deployments: vec![view],
+        };
+        session.printer.document(&view);
+    } else {
+        session.printer.data(&whole(&view, report.as_ref(), &bundle));
+    }
+    Ok(0)
+}
+
+/// A record of a newer version may be understood in part alone.
+fn id_of(attempt: &Attempt) -> String {
+    let start = attempt.start.as_ref().map(|start| &start.id);
+    let id = start.or(attempt.end.as_ref().map(|end| &end.id));
+    id.cloned().unwrap_or_default()
 }
 
 fn view(attempt: Attempt, environment: &str) -> DeploymentView {
+    let id = id_of(&attempt);
     let Attempt { start, end } = attempt;
     let mut services: Vec<ServiceView> = Vec::new();
     for service in start.iter().flat_map(|start| &start.services) {
@@ -214,12 +240,8 @@ fn view(attempt: Attempt, environment: &str) -> DeploymentView {
             None => services.push(view),
         }
     }
-    let id = start
-        .as_ref()
-        .map(|start| start.id.clone())
-        .or(end.as_ref().map(|end| end.id.clone()));
     DeploymentView {
-        id: id.unwrap_or_default(),
+        id,
         kind: start.as_ref().map(|start| start.kind.as_str()),
         environment: environment.to_owned(),
         outcome: end.as_ref().map(|end| end.outcome),

@@ -53,6 +53,8 @@ struct Place {
 #[derive(Serialize)]
 struct View {
     schema: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sandbox: bool,
     environment: String,
     locks: Vec<LockView>,
 }
@@ -77,6 +79,7 @@ pub(crate) async fn run(args: &LockArgs, session: &Session) -> Result<u8> {
     if session.printer.json {
         session.printer.document(&View {
             schema: "shipctl/lock/1",
+            sandbox: session.printer.sandbox,
             environment: environment.name.clone(),
             locks,
         });

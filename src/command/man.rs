@@ -12,7 +12,9 @@ use crate::output::Printer;
 
 /// Print the manual page, or write all pages to a folder
 #[derive(Args, Debug)]
-#[command(after_help = "Example: shipctl man --out ~/.local/share/man/man1")]
+#[command(after_help = "Examples:
+  shipctl man | man -l -
+  shipctl man --out ~/.local/share/man/man1")]
 pub(crate) struct ManArgs {
     /// Write shipctl.1, shipctl-deploy.1, … to DIR
     #[arg(long, value_name = "DIR")]

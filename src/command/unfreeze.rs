@@ -10,7 +10,8 @@ use crate::session::Session;
 
 /// Let forward deploys pass again
 #[derive(Args, Debug)]
-#[command(after_help = "Example: shipctl unfreeze production")]
+#[command(after_help = "Examples:
+  shipctl unfreeze production")]
 pub(crate) struct UnfreezeArgs {
     /// The environment, as in `fly.<env>.toml`
     #[arg(value_name = "ENV")]
@@ -23,6 +24,7 @@ pub(crate) fn run(args: &UnfreezeArgs, session: &Session) -> Result<u8> {
     if session.printer.json {
         session.printer.document(&FreezeView {
             schema: "shipctl/freeze/1",
+            sandbox: session.printer.sandbox,
             environment: environment.name.clone(),
             frozen: None,
             lifted: lifted.map(Into::into),

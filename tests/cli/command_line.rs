@@ -1,6 +1,7 @@
 //! Which command lines are understood, and how a wrong one is answered.
 
 use crate::support::TestEnv;
+use crate::support::text::words_of;
 
 /// Run where there is no project, so that nothing but the parsing can succeed.
 const UNDERSTOOD: &[&str] = &[
@@ -27,6 +28,14 @@ const UNDERSTOOD: &[&str] = &[
     "config show production",
     "config check",
     "config check production --json",
+    "history",
+    "history production --limit 5 --since 7d --json",
+    "history show ae1f2ebb",
+    "freeze production --reason incident",
+    "unfreeze production",
+    "lock status production",
+    "lock acquire production --reason incident",
+    "lock release production --force",
     "sandbox reset",
     "sandbox up",
     "completions bash",
@@ -50,6 +59,15 @@ const NOT_UNDERSTOOD: &[&str] = &[
     "verify",
     "verify production --release newest",
     "config",
+    "history --limit 0",
+    "history --limit some",
+    "history --since yesterday",
+    "history show",
+    "freeze production",
+    "unfreeze production --reason over",
+    "lock",
+    "lock status production --force",
+    "lock release production --reason over",
     "sandbox",
     "completions",
     "completions tcl",
@@ -156,15 +174,32 @@ fn every_command_has_help_with_an_example() {
         .take_while(|line| !line.is_empty())
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert!(commands.len() >= 9, "{commands:?}");
+    assert!(commands.len() >= 13, "{commands:?}");
     for command in commands {
         let help = env.shipctl([command, "--help"]);
         help.succeeds();
+        let examples: Vec<&str> = help
+            .stdout
+            .lines()
+            .skip_while(|line| *line != "Examples:")
+            .skip(1)
+            .filter_map(|line| line.strip_prefix("  shipctl "))
+            .collect();
         assert!(
-            help.stdout.contains("shipctl"),
-            "{command} --help shows no command to paste\n{}",
+            !examples.is_empty(),
+            "{command} --help has no example\n{}",
             help.stdout
         );
+        for example in examples {
+            let words = words_of(example);
+            assert!(example.contains(command), "{command}: {example}");
+            // It has a test of its own, and takes its time.
+            if example == "sandbox demo" {
+                continue;
+            }
+            let ran = env.shipctl(words.iter().map(String::as_str));
+            assert_ne!(ran.code, Some(2), "shipctl {example}\n{}", ran.stderr);
+        }
     }
 }
 

@@ -190,11 +190,15 @@ fn an_image_that_does_not_exist_moves_nothing() {
         "--image",
         "registry.fly.io/shop:missing",
     ]);
-    assert!(matches!(ran.code, Some(6 | 10)), "{ran:?}");
-    assert!(
-        ran.answer().contains("v2 (shop-staging:v2)") || ran.code == Some(10),
-        "{ran:?}"
+    // flyctl ran and made no release: that is a failed deploy, and the baseline is verified once more (DESIGN 9).
+    ran.exits(6)
+        .says("could not find image \"registry.fly.io/shop:missing\"")
+        .says("next: mend it and ship again: shipctl --sandbox deploy staging\n");
+    assert_eq!(
+        ran.answer(),
+        "✖ staging still serves v2 (shop-staging:v2), verified; the deploy failed"
     );
+    assert_eq!(env.releases("shop-staging"), 2, "no release was made");
     assert_eq!(env.tags("shop-staging"), ["v2", "v2"]);
 }
 

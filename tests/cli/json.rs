@@ -1,5 +1,9 @@
 //! `--json`: one document on stdout and nothing else, whatever happens; its schema says what it is.
 
+use std::io::{BufRead, BufReader};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::support::TestEnv;
@@ -50,9 +54,67 @@ fn every_command_answers_with_a_document_of_its_schema() {
     assert_eq!(releases["services"][0]["releases"][0]["serving"], true);
     let back = document(&env, &["rollback", "staging", "--yes"], 0, "shipctl/deployment/1");
     assert_eq!(back["kind"], "rollback");
-    document(&env, &["config", "show"], 0, "shipctl/config/1");
-    document(&env, &["config", "check"], 0, "shipctl/config/1");
-    document(&env, &["sandbox", "reset"], 0, "shipctl/sandbox/1");
+    let history = document(&env, &["history"], 0, "shipctl/history/1");
+    let attempts = history["deployments"].as_array().unwrap();
+    assert_eq!(attempts.len(), 3);
+    let id = attempts[0]["id"].as_str().unwrap();
+    let shown = document(&env, &["history", "show", id], 0, "shipctl/history/1");
+    assert_eq!(shown["deployments"][0]["report"]["kind"], "rollback");
+    let config = document(&env, &["config", "show"], 0, "shipctl/config/1");
+    assert_eq!(config["environments"].as_array().unwrap().len(), 2);
+    let one = document(&env, &["config", "show", "staging"], 0, "shipctl/config/1");
+    assert_eq!(one["environments"].as_array().unwrap().len(), 1);
+    let check = document(&env, &["config", "check"], 0, "shipctl/config/1");
+    assert_eq!(check["findings"], serde_json::json!([]));
+    let reset = document(&env, &["sandbox", "reset"], 0, "shipctl/sandbox/1");
+    assert_eq!(reset["apps"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn what_holds_deploys_off_is_told_with_documents() {
+    let env = TestEnv::sandbox();
+    let lock = "shipctl/lock/1";
+    for (command, held) in [("status", 0), ("acquire", 1), ("status", 1), ("release", 0)] {
+        let told = document(&env, &["lock", command, "staging"], 0, lock);
+        assert_eq!(told["locks"].as_array().unwrap().len(), held, "{command}");
+    }
+    let freeze = ["freeze", "staging", "--reason", "incident"];
+    let frozen = document(&env, &freeze, 0, "shipctl/freeze/1");
+    assert_eq!(frozen["frozen"]["reason"], "incident");
+    let refused = document(
+        &env,
+        &["deploy", "staging", "--image", IMAGE],
+        3,
+        "shipctl/error/1",
+    );
+    assert_eq!(refused["name"], "refused");
+    let lifted = document(&env, &["unfreeze", "staging"], 0, "shipctl/freeze/1");
+    assert_eq!(lifted["frozen"], Value::Null);
+    assert_eq!(lifted["lifted"]["reason"], "incident");
+}
+
+/// It goes on until it is interrupted; its document comes first, so that a script learns where the apps answer.
+#[test]
+fn what_the_sandbox_serves_is_a_document_before_it_is_interrupted() {
+    let env = TestEnv::sandbox();
+    let mut up = env.start(["--json", "sandbox", "up"]);
+    let mut text = String::new();
+    for line in BufReader::new(up.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        text += &line;
+        if line == "}" {
+            let pid = Pid::from_raw(up.id().try_into().unwrap());
+            kill(pid, Signal::SIGINT).unwrap();
+        }
+    }
+    assert!(up.wait().unwrap().success());
+    let document: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["schema"], "shipctl/sandbox/1");
+    assert_eq!(document["apps"], serde_json::json!(["shop", "shop-staging"]));
+    assert!(
+        document["url"].as_str().is_some_and(|url| url.contains("{app}")),
+        "{document}"
+    );
 }
 
 #[test]

@@ -234,6 +234,21 @@ impl Ran {
         self.exits(0)
     }
 
+    /// As `is`, whenever it happened.
+    #[track_caller]
+    pub(crate) fn is_but_for_times(&self, code: i32, stdout: &str, stderr: &str) {
+        let said = (
+            text::without_times(&self.stdout),
+            text::without_times(&self.stderr),
+        );
+        assert_eq!(
+            (self.code, said.0.as_str(), said.1.as_str()),
+            (Some(code), stdout, stderr),
+            "shipctl {}",
+            self.line
+        );
+    }
+
     /// The first line of the answer.
     pub(crate) fn answer(&self) -> &str {
         self.stdout.lines().next().unwrap_or_default()
