@@ -25,6 +25,9 @@ pub(crate) fn ending(stages: &[Stage]) -> Ending {
         Ending::Broken
     } else if any(Stage::Inconclusive) {
         Ending::Inconclusive
+    } else if any(Stage::Verified) && stages.iter().any(|stage| *stage != Stage::Verified) {
+        // One is on the new release and stays there without the others: neither what was asked for nor what was before.
+        Ending::Broken
     } else if any(Stage::Returned) {
         Ending::RolledBack
     } else if any(Stage::Untouched) {
@@ -33,7 +36,7 @@ pub(crate) fn ending(stages: &[Stage]) -> Ending {
         Ending::Config
     } else if any(Stage::NoRelease) {
         Ending::Provider
-    } else if stages.iter().all(|stage| *stage == Stage::Verified) && !stages.is_empty() {
+    } else if any(Stage::Verified) {
         Ending::Ok
     } else {
         Ending::Inconclusive
@@ -567,6 +570,11 @@ mod tests {
             (vec![Broken, Returned], Ending::Broken),
             (vec![Broken, Inconclusive], Ending::Broken),
             (vec![Inconclusive, Verified], Ending::Inconclusive),
+            // One that is good, and stayed without the others.
+            (vec![Verified, Untouched], Ending::Broken),
+            (vec![Verified, NoRelease], Ending::Broken),
+            (vec![Verified, NoReleaseConfig], Ending::Broken),
+            (vec![Verified, Returned], Ending::Broken),
             (vec![NotShipped], Ending::Inconclusive),
             (vec![], Ending::Inconclusive),
         ] {

@@ -13,6 +13,7 @@ use crate::deployment::report::Ending;
 use crate::deployment::returning;
 use crate::deployment::ship::{Conditions, DeploymentWatch, Shipped, TALK, ship};
 use crate::deployment::stages::Stages;
+use crate::deployment::witnesses::FlyWitnesses;
 use crate::deployment::{conclude, diagnose};
 use crate::effect::process::Child;
 use crate::instance::Instance;
@@ -41,16 +42,24 @@ pub(crate) async fn run(
     jobs: &mut [Job<'_>],
     options: Options,
 ) -> Result<Ending, Interrupted> {
-    let mut ordered: Vec<Vec<usize>> = levels(jobs);
-    let mut stopped = false;
-    for level in ordered.drain(..) {
-        if stopped {
+    let ordered: Vec<Vec<usize>> = levels(jobs);
+    let parts: Vec<Vec<Part>> = ordered
+        .iter()
+        .map(|level| level.iter().map(|&index| Part::of(&jobs[index])).collect())
+        .collect();
+    let mut sailing: Vec<Sailing<'_>> = Vec::new();
+    for (level, parts) in ordered.iter().zip(&parts) {
+        ship_level(attempt, jobs, (level, parts), &mut sailing, options).await?;
+        let shipped = sailing
+            .iter()
+            .map(|sailing| sailing.index)
+            .chain(level.iter().copied());
+        if shipped
+            .into_iter()
+            .any(|index| jobs[index].course.stage != Stage::Verified)
+        {
             break;
         }
-        ship_level(attempt, jobs, &level, options).await?;
-        stopped = level
-            .iter()
-            .any(|&index| jobs[index].course.stage != Stage::Verified);
     }
     let all_good = jobs.iter().all(|job| job.course.stage == Stage::Verified);
     if !all_good {
@@ -86,15 +95,36 @@ fn levels(jobs: &[Job<'_>]) -> Vec<Vec<usize>> {
     levels
 }
 
-/// One service under way: its watch stays for the bake.
+/// What the shipment of one service works with.
+struct Part {
+    name: String,
+    witnesses: FlyWitnesses,
+    call: DeployCall,
+    expectation: Expectation,
+}
+
+impl Part {
+    fn of(job: &Job<'_>) -> Self {
+        Self {
+            name: job.service.name.clone(),
+            witnesses: job.witnesses.clone(),
+            call: call(job),
+            expectation: job.expectation.clone(),
+        }
+    }
+}
+
+/// One service under way: its watch stays for the bake, and for those of the services that ship after it.
 struct Sailing<'w> {
+    index: usize,
     watch: DeploymentWatch<'w>,
 }
 
-async fn ship_level(
-    attempt: &Attempt<'_>,
+async fn ship_level<'w>(
+    attempt: &'w Attempt<'_>,
     jobs: &mut [Job<'_>],
-    level: &[usize],
+    (level, parts): (&[usize], &'w [Part]),
+    sailing: &mut Vec<Sailing<'w>>,
     options: Options,
 ) -> Result<(), Interrupted> {
     if let Err(error) = attempt.still_ours() {
@@ -105,69 +135,60 @@ async fn ship_level(
     }
     let what: Vec<String> = level.iter().map(|&index| headline(&jobs[index])).collect();
     let stages = Stages::start(&attempt.emitter, level.len(), Phase::Ship, what.join(", "));
-    let parts: Vec<(&crate::project::Service, _, _, Expectation)> = level
+    let mut under_way: Vec<Sailing<'w>> = level
         .iter()
-        .map(|&index| {
-            let job = &jobs[index];
-            (
-                job.service,
-                job.witnesses.clone(),
-                call(job),
-                job.expectation.clone(),
-            )
-        })
-        .collect();
-    let mut under_way: Vec<Sailing<'_>> = parts
-        .iter()
-        .map(|(service, witnesses, _, expectation)| Sailing {
+        .zip(parts)
+        .map(|(&index, part)| Sailing {
+            index,
             watch: Watch::new(
-                witnesses,
-                expectation.clone(),
+                &part.witnesses,
+                part.expectation.clone(),
                 attempt.deadline,
-                on_change(attempt, &service.name, true),
+                on_change(attempt, &part.name, true),
             ),
         })
         .collect();
     let shipped = {
-        let runs =
-            under_way
-                .iter_mut()
-                .zip(&parts)
-                .map(|(sailing, (service, witnesses, call, expectation))| {
-                    let stages = &stages;
-                    async move {
-                        let (invocation, left_out) = witnesses.flyctl.deploy(call);
-                        for flag in left_out {
-                            attempt.emitter.warn(format!(
-                                "this flyctl does not know `{}`: {}",
-                                flag.flag, flag.cost
-                            ));
-                        }
-                        let mark =
-                            |group, start| attempt.record_mark("ship", &service.name, group, start, false);
-                        let readdress =
-                            expectation.groups.values().any(|group| group.public) && !witnesses.health.forced;
-                        let beat = || attempt.session.heartbeat(attempt.environment);
-                        let conditions = Conditions {
-                            service: &service.name,
-                            emitter: &attempt.emitter,
-                            stages,
-                            flyctl: &witnesses.flyctl,
-                            deadline: attempt.deadline,
-                            timeout: expectation.timeout,
-                            readdress: readdress.then(|| witnesses.clone()),
-                            on_start: &mark,
-                            beat: &beat,
-                        };
-                        ship(
-                            &invocation,
-                            &mut sailing.watch,
-                            &conditions,
-                            &mut attempt.interrupts.clone(),
-                        )
-                        .await
-                    }
-                });
+        let runs = under_way.iter_mut().zip(parts).map(|(sailing, part)| {
+            let stages = &stages;
+            async move {
+                let Part {
+                    name,
+                    witnesses,
+                    call,
+                    expectation,
+                } = part;
+                let (invocation, left_out) = witnesses.flyctl.deploy(call);
+                for flag in left_out {
+                    attempt.emitter.warn(format!(
+                        "this flyctl does not know `{}`: {}",
+                        flag.flag, flag.cost
+                    ));
+                }
+                let mark = |group, start| attempt.record_mark("ship", name, group, start, false);
+                let readdress =
+                    expectation.groups.values().any(|group| group.public) && !witnesses.health.forced;
+                let beat = || attempt.session.heartbeat(attempt.environment);
+                let conditions = Conditions {
+                    service: name,
+                    emitter: &attempt.emitter,
+                    stages,
+                    flyctl: &witnesses.flyctl,
+                    deadline: attempt.deadline,
+                    timeout: expectation.timeout,
+                    readdress: readdress.then(|| witnesses.clone()),
+                    on_start: &mark,
+                    beat: &beat,
+                };
+                ship(
+                    &invocation,
+                    &mut sailing.watch,
+                    &conditions,
+                    &mut attempt.interrupts.clone(),
+                )
+                .await
+            }
+        });
         join_all(runs).await
     };
     let mut interrupted: Option<Interrupted> = None;
@@ -200,11 +221,21 @@ async fn ship_level(
     });
     let summary: Vec<String> = level.iter().map(|&index| verdict_line(&jobs[index])).collect();
     stages.end(all_good, &summary.join("; "));
+    let earlier = sailing.len();
+    sailing.append(&mut under_way);
     if all_good {
-        bake(attempt, jobs, level, &mut under_way, options).await?;
+        bake(attempt, jobs, sailing, options).await?;
     }
-    for &index in level {
-        settle(attempt, &mut jobs[index]).await?;
+    // Those that were settled before have a say again only where they are not good any more.
+    let is_good = |job: &Job<'_>| {
+        let judgement = job.course.judgement.as_ref();
+        judgement.is_some_and(|judgement| judgement.verdict == Verdict::Verified)
+    };
+    for (place, sailing) in sailing.iter().enumerate() {
+        let job = &mut jobs[sailing.index];
+        if place >= earlier || !is_good(job) {
+            settle(attempt, job).await?;
+        }
     }
     Ok(())
 }
@@ -318,29 +349,29 @@ pub(crate) fn on_change<'c>(
     })
 }
 
+/// Watches everything that has been shipped: what was good while another service shipped may not be so any more.
 async fn bake(
     attempt: &Attempt<'_>,
     jobs: &mut [Job<'_>],
-    level: &[usize],
-    under_way: &mut [Sailing<'_>],
+    sailing: &mut [Sailing<'_>],
     options: Options,
 ) -> Result<(), Interrupted> {
-    let time = |index: usize| options.bake.unwrap_or(jobs[index].service.verify.bake);
-    let times: Vec<Duration> = level.iter().map(|&index| time(index)).collect();
-    let longest = times.iter().max().copied().unwrap_or_default();
-    if longest.is_zero() {
+    let time = |sailing: &Sailing<'_>| options.bake.unwrap_or(jobs[sailing.index].service.verify.bake);
+    let longest = sailing.iter().map(time).max().unwrap_or_default();
+    let alone = sailing.len() == 1;
+    if alone && longest.is_zero() {
         return Ok(());
     }
     let phase = attempt
         .emitter
         .start(Phase::Bake, format!("watching all instances for {longest:?}"));
     let mut interrupts = attempt.interrupts.clone();
-    let baking = join_all(
-        under_way
-            .iter_mut()
-            .zip(&times)
-            .map(|(sailing, time)| sailing.watch.bake(*time)),
-    );
+    let baking = join_all(sailing.iter_mut().map(|sailing| async move {
+        if !alone {
+            sailing.watch.forget_answers();
+        }
+        sailing.watch.bake(longest).await
+    }));
     let judgements = tokio::select! {
         signal = interrupts.next() => {
             phase.failed("interrupted");
@@ -352,10 +383,13 @@ async fn bake(
     let good = judgements
         .iter()
         .all(|judgement| judgement.verdict == Verdict::Verified);
-    for (&index, judgement) in level.iter().zip(judgements) {
-        jobs[index].course.judgement = Some(judgement);
+    for (sailing, judgement) in sailing.iter().zip(judgements) {
+        jobs[sailing.index].course.judgement = Some(judgement);
     }
-    let summary: Vec<String> = level.iter().map(|&index| verdict_line(&jobs[index])).collect();
+    let summary: Vec<String> = sailing
+        .iter()
+        .map(|sailing| verdict_line(&jobs[sailing.index]))
+        .collect();
     if good {
         phase.completed("all instances stayed good");
     } else {
@@ -490,10 +524,13 @@ async fn stand_by_baseline(attempt: &Attempt<'_>, job: &mut Job<'_>) -> Result<(
         return Ok(());
     }
     if job.baseline.is_empty() {
+        // No instance at all is never verified, so this is not the release from before either.
         job.course
-            .warnings
+            .reasons
             .push("nothing served before, and nothing serves now".to_owned());
-        job.course.stage = Stage::Untouched;
+        let again = attempt.session.deploy_command(attempt.environment);
+        job.course.hints.push(format!("mend it and ship again: {again}"));
+        job.course.stage = Stage::Broken;
         return Ok(());
     }
     let phase = attempt

@@ -172,11 +172,12 @@ async fn job<'s>(
     if let Some(timeout) = request.timeout {
         verify.timeout = timeout;
     }
-    let names = recall.as_ref().map(|recall| Naming {
-        expected: recall::names(baseline.image.as_ref(), Some(recall)),
-        named_before: recall.version.is_some(),
+    // What runs names itself by its image, whether the ledger has heard of it or not.
+    let names = Naming {
+        expected: recall::names(baseline.image.as_ref(), recall.as_ref()),
+        named_before: recall.as_ref().is_some_and(|recall| recall.version.is_some()),
         ..Naming::default()
-    });
+    };
     let target = Target {
         newest_before: None,
         release: request.release,
@@ -193,7 +194,7 @@ async fn job<'s>(
         address,
         forced: health.forced,
         target,
-        names: names.unwrap_or_default(),
+        names,
         answered_before: recall.as_ref().is_some_and(|recall| recall.answered),
     });
     let workspace = tempfile::tempdir()

@@ -1,9 +1,11 @@
 //! The first look: what runs, what was released, where the app is reached, and how it answers. Changes nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::effect::http::{Answer, Http};
 use crate::instance::{Instance, InstanceState};
@@ -14,7 +16,12 @@ use crate::provider::fly::call::CallFailure;
 use crate::provider::fly::output::ips::Address;
 use crate::release::Release;
 use crate::session::HealthUrl;
-use crate::verification::probe;
+use crate::verification::expectation::PathAuthority;
+use crate::verification::probe::{self, Word};
+
+/// So often an instance is asked that answers badly, with a pause in between.
+const TRIES: usize = 3;
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// What was seen of one app at one moment.
 #[derive(Clone, Debug)]
@@ -108,10 +115,25 @@ impl Look<'_> {
             .filter(|machine| machine.counts(&groups) && machine.state == InstanceState::Started);
         let calls = asked.map(|machine| async {
             let request = probe::request(&self.health.base, verify, Some(&machine.id));
-            (machine.id.clone(), self.http.send(&request).await)
+            let mut answer = self.http.send(&request).await;
+            for _ in 1..TRIES {
+                if !is_worth_asking_again(&answer, verify) {
+                    break;
+                }
+                sleep(PAUSE).await;
+                answer = self.http.send(&request).await;
+            }
+            (machine.id.clone(), answer)
         });
         join_all(calls).await.into_iter().collect()
     }
+}
+
+/// What serves is nothing to return to where it answers badly: one blip must not decide that. What took as long as an
+/// answer may take is not waited for again.
+fn is_worth_asking_again(answer: &Answer, verify: &VerifySettings) -> bool {
+    let read = probe::read(answer, PathAuthority::Root, &verify.version_field);
+    matches!(read.word, Word::Bad(_)) && !matches!(answer, Answer::Slow)
 }
 
 /// How the app is asked: by its file; without a checkout by the checks of the configuration that flyctl has.

@@ -97,7 +97,6 @@ async fn try_until_back(
     destination: &Destination,
     phase: &Running,
 ) -> Result<(), Interrupted> {
-    let deadline = Instant::now() + attempt.timeout;
     let (emitter, to) = (attempt.emitter.clone(), named(destination));
     let mut interrupts = attempt.interrupts.spared(Arc::new(move || {
         emitter.warn(format!(
@@ -109,6 +108,7 @@ async fn try_until_back(
         .provider
         .as_ref()
         .and_then(|provider| provider.leases_until);
+    let deadline = bound(Instant::now(), leases_until, attempt.timeout);
     loop {
         if let Some(until) = leases_until.take() {
             pause(
@@ -177,6 +177,12 @@ async fn try_until_back(
             }
         }
     }
+}
+
+/// A fresh `--timeout`, from when the leases of the flyctl that was ended let a return begin: a short one would else
+/// be spent on waiting, and leave a mix behind.
+fn bound(now: Instant, leases_until: Option<Instant>, timeout: Duration) -> Instant {
+    leases_until.map_or(now, |until| until.max(now)) + timeout
 }
 
 async fn pause(
@@ -280,5 +286,29 @@ async fn once(
             signal,
             children: child.into_iter().collect(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::bound;
+
+    #[test]
+    fn a_return_has_its_time_from_when_it_can_begin() {
+        let (now, timeout) = (Instant::now(), Duration::from_secs(14));
+        let after = |seconds| now + Duration::from_secs(seconds);
+        for (leases_until, end) in [(None, 14), (Some(after(13)), 27), (Some(now), 14)] {
+            assert_eq!(bound(now, leases_until, timeout), after(end));
+        }
+        let over = after(30);
+        assert_eq!(
+            bound(over, Some(after(13)), timeout),
+            over + timeout,
+            "leases that are over"
+        );
     }
 }

@@ -9,7 +9,8 @@ use crate::rollback::no_target::NoTarget;
 use crate::rollback::serving::{Running, Serving};
 use crate::state::history::{History, Standing};
 use crate::state::keys::{Identity, ImageKey, Key};
-use crate::state::record::Kind;
+use crate::state::record::{Kind, Outcome};
+use crate::state::row::Ended;
 
 /// How many rollbacks in a row are followed to where they began; flyctl lists no more releases than that.
 const LONGEST_CHAIN: usize = 25;
@@ -96,6 +97,7 @@ pub(crate) fn pick(question: &Question<'_>) -> Result<Answer> {
         standing: &standing,
         listed: &listed,
         serving: &serving,
+        running,
     };
     let pick = match to {
         Some(to) => match named::resolve(app, history, &standing, &listed, &serving, to)? {
@@ -128,6 +130,7 @@ struct Picker<'a> {
     standing: &'a Standing<'a>,
     listed: &'a Listed<'a>,
     serving: &'a Serving,
+    running: &'a [Running],
 }
 
 impl Picker<'_> {
@@ -156,13 +159,36 @@ impl Picker<'_> {
 
     /// Rule 2. What all instances run is what fails; in a mix some may run the target already.
     fn last_good(&self) -> Result<Option<Pick>> {
-        let verified = self.vouched(usize::MAX)?;
+        let mut verified = self.vouched(usize::MAX)?;
+        if let Some(left) = self.being_left() {
+            let is_left = |candidate: &Candidate| candidate.identity().image.is_same_as(left);
+            // Where nothing else is known to be good, it is still better than a mix.
+            if !verified.iter().all(is_left) {
+                verified.retain(|candidate| !is_left(candidate));
+            }
+        }
         if let Some(pick) = pick_first(Rule::LastGood, verified) {
             return Ok(Some(pick));
         }
         let failing: Vec<_> = self.serving.identity.map(|it| it.image).into_iter().collect();
         let listed = self.listed.besides_newest(&failing)?;
         Ok(pick_first(Rule::LastListed, listed))
+    }
+
+    /// What a rollback was leaving when it was cut off: an instance runs what it shipped, so a person's word against
+    /// the other release stands, whether or not there was time to note that something had moved.
+    fn being_left(&self) -> Option<ImageKey> {
+        let (_, row) = self
+            .history
+            .rows_of(self.app)
+            .find(|(_, row)| !row.shipped.image.is_none())?;
+        let is_cut_off = matches!(row.ended, Ended::Open | Ended::As(Outcome::Interrupted));
+        if row.kind != Some(Kind::Rollback) || !is_cut_off {
+            return None;
+        }
+        let (shipped, left) = (row.shipped.image, row.previous.image);
+        let runs = |running: &Running| ImageKey::of(&running.image).is_same_as(shipped);
+        (!left.is_none() && !left.is_same_as(shipped) && self.running.iter().any(runs)).then_some(left)
     }
 
     /// Rules 3 and 4.

@@ -107,6 +107,10 @@ const THREE: [(u64, &str, &str); 3] = [
     (1, "complete", "v1"),
 ];
 
+fn four_of(tag: &str) -> [(u64, &str, &str); 4] {
+    [(4, "running", tag), THREE[0], THREE[1], THREE[2]]
+}
+
 fn and(mut entries: Vec<Entry>, more: impl IntoIterator<Item = Entry>) -> Vec<Entry> {
     entries.extend(more);
     entries
@@ -147,6 +151,43 @@ fn rule_2_what_is_mixed_or_not_good_goes_to_the_last_verified() {
             &[(4, "complete", "v2"), THREE[0], THREE[1], THREE[2]],
             mixed("v2", "v9"),
             "2 v2 verified",
+        ),
+        // A rollback that was cut off while it moved goes where it went, noted or not; one that moved nothing does not
+        // speak against what it was to leave.
+        (
+            and(
+                three(),
+                [Entry::rollback("d4", "v2").over(3, "v3").interrupted().release(4)],
+            ),
+            &four_of("v2"),
+            mixed("v2", "v3"),
+            "2 v2 verified",
+        ),
+        (
+            and(
+                three(),
+                [Entry::rollback("d4", "v2")
+                    .over(3, "v3")
+                    .cut_off_while("ship", false)],
+            ),
+            &four_of("v2"),
+            mixed("v2", "v3"),
+            "2 v2 verified",
+        ),
+        (
+            and(three(), [Entry::rollback("d4", "v2").over(3, "v3").interrupted()]),
+            &THREE,
+            mixed("v9", "v3"),
+            "2 v3 verified",
+        ),
+        (
+            vec![
+                Entry::deploy("d3", "v3").verified().release(3),
+                Entry::rollback("d4", "v2").over(3, "v3").interrupted().release(4),
+            ],
+            &four_of("v2"),
+            mixed("v2", "v3"),
+            "2 v3 verified",
         ),
         // Without a verified entry: flyctl's newest complete of another image than its newest release.
         (vec![], &four, mixed("v3", "v4"), "2 v3 unverified"),

@@ -230,6 +230,14 @@ impl Memory {
             .take(&probed, finding, expectation.probe.successes.max(1), now);
     }
 
+    /// Every instance has to answer again; what was good has as long for it as one that was good just now.
+    pub(crate) fn forget_answers(&mut self, now: Instant) {
+        for seen in self.instances.values_mut() {
+            seen.answers.forget();
+            seen.was_good = seen.was_good.map(|_| now);
+        }
+    }
+
     /// Whichever instance it was has answered on the shared address.
     pub(crate) fn take_shared(&mut self, expectation: &Expectation, probed: &Probed, now: Instant) {
         let image = expectation

@@ -209,6 +209,18 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
         self.run(Phase::Bake { until: None }, duration, None).await
     }
 
+    /// What was answered counts no longer: each instance has to answer well again. For a watch that rested.
+    pub(crate) fn forget_answers(&mut self) {
+        let now = Instant::now();
+        self.memory.forget_answers(now);
+        // What was asked before it rested has been waiting for nobody: its time is over, whatever was answered.
+        self.in_flight.clear();
+        self.starting.clear();
+        self.probe_paces.clear();
+        self.list_pace = Pace::now(now);
+        self.shared_pace = Pace::now(now);
+    }
+
     async fn run(
         &mut self,
         mut phase: Phase,

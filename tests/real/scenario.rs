@@ -4,7 +4,7 @@ use crate::support::call::Ended;
 use crate::support::stage::Stage;
 
 pub(crate) struct Scenario {
-    /// A row of the fault matrix by its number, or `more_` and what happens.
+    /// A row of the fault matrix by its number, or `more_` or `odd_` and what happens.
     pub(crate) name: &'static str,
     /// The exit codes that are right, all of them held against what serves.
     pub(crate) exits: &'static [i32],

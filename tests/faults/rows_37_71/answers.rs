@@ -244,3 +244,14 @@ fn fault_54_a_check_that_asks_for_a_path_still_counts() {
     scene.deploy("v2").run().concludes("rolled_back", 7);
     scene.truth().serves("shop", "v1", 2);
 }
+
+#[test]
+fn a_release_that_the_ledger_has_never_seen_names_itself() {
+    let scene = Scene::builder()
+        .verify("min_evidence = \"app\"")
+        .unverified()
+        .ready();
+    let ended = scene.shipctl(["verify", "staging", "--json"]).run();
+    let document = ended.concludes("verified", 0);
+    assert_eq!(document["services"][0]["evidence"], "app");
+}

@@ -59,6 +59,18 @@ fn fault_38_first_deploy_is_refuted() {
 }
 
 #[test]
+fn fault_38_first_deploy_of_an_image_that_is_not_there() {
+    // Nothing serves, so it is not the release from before that does.
+    let scene = never_deployed().timeout("4s").ready();
+    let document = scene.deploy("v1-missing").run().concludes("broken", 8);
+    holds(
+        &reasons(&document),
+        &["nothing served before, and nothing serves now"],
+    );
+    assert!(scene.truth().machines("shop").is_empty());
+}
+
+#[test]
 fn fault_69_first_deploy_gets_its_addresses_and_answers_503() {
     let scene = never_deployed()
         .fly_toml(FLY_TOML_NO_CHECKS)

@@ -10,6 +10,7 @@ mod migration;
 mod repetition;
 mod returns;
 mod rollbacks;
+mod services;
 mod state;
 mod stopped;
 mod times;

@@ -1,15 +1,22 @@
 //! The scenarios, by what goes wrong in them.
 
+mod answers;
+mod byhand;
 mod configuration;
+mod cutoff;
 mod health;
 mod interruption;
 mod machines;
 mod migration;
 mod others;
+mod outage;
 mod platform;
 mod rollback;
+mod rules;
+mod services;
 mod sleep;
 mod strategies;
+mod timing;
 
 use crate::scenario::Scenario;
 
@@ -24,4 +31,11 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     sleep::SCENARIOS,
     machines::SCENARIOS,
     configuration::SCENARIOS,
+    answers::SCENARIOS,
+    byhand::SCENARIOS,
+    outage::SCENARIOS,
+    timing::SCENARIOS,
+    cutoff::SCENARIOS,
+    rules::SCENARIOS,
+    services::SCENARIOS,
 ];

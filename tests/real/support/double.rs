@@ -67,6 +67,10 @@ impl Double {
         answer
     }
 
+    pub(crate) fn control_url(&self) -> &str {
+        &self.control_url
+    }
+
     pub(crate) fn state(&self) -> Value {
         self.get("state")
     }

@@ -3,6 +3,7 @@
 pub(crate) mod call;
 pub(crate) mod double;
 pub(crate) mod http;
+pub(crate) mod mask;
 pub(crate) mod oracle;
 pub(crate) mod stage;
 pub(crate) mod table;

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::call::{Call, Ended};
 use crate::support::double::Double;
+use crate::support::mask::{Asked, Face, Mask};
 use crate::support::oracle::Excuse;
 use crate::support::truth::{self, Look};
 
@@ -199,6 +201,21 @@ impl Stage {
             all.extend(value.clone().map(|value| (name.clone(), value)));
         }
         all
+    }
+
+    /// Puts a face in front of the app, as long as what is given back lives.
+    pub(crate) fn masked(&self, face: impl Fn(&Asked) -> Face + Send + Sync + 'static) -> Mask {
+        self.masked_at(([127, 0, 0, 1], 0).into(), face)
+    }
+
+    pub(crate) fn masked_at(
+        &self,
+        at: SocketAddr,
+        face: impl Fn(&Asked) -> Face + Send + Sync + 'static,
+    ) -> Mask {
+        let mask = Mask::of(&self.double, "shop", at, face);
+        self.set("SHIPCTL_HEALTH_URL", Some(&mask.url));
+        mask
     }
 
     pub(crate) fn is_bare(&self) -> bool {
