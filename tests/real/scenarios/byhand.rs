@@ -293,7 +293,7 @@ fn scaled(stage: &Stage, count: usize) {
         "it is scaled by hand",
     );
     // A machine that is new passes its checks a moment later.
-    std::thread::sleep(std::time::Duration::from_millis(1000));
+    std::thread::sleep(std::time::Duration::from_secs(1));
 }
 
 fn cordon(stage: &Stage) {
