@@ -234,7 +234,7 @@ impl<'a> Attempt<'a> {
             environment: self.environment.name.clone(),
             outcome: Some(ending.outcome()),
             exit_code: ending.exit_code(),
-            name: ending.name().to_owned(),
+            ending,
             actor: self.actor.clone(),
             reason: self.reason.clone(),
             git: self.git.clone(),

@@ -445,8 +445,8 @@ pub(crate) fn service_report(job: &Job<'_>) -> ServiceReport {
     ServiceReport {
         service: job.service.name.clone(),
         app: job.service.app.clone(),
-        verdict: judgement.map(|judgement| judgement.verdict.as_str().to_owned()),
-        evidence: judgement.map(|judgement| judgement.evidence.as_str().to_owned()),
+        verdict: judgement.map(|judgement| judgement.verdict),
+        evidence: judgement.map(|judgement| judgement.evidence),
         reasons: course.reasons.clone(),
         warnings,
         release: own,
@@ -488,9 +488,8 @@ pub(crate) fn service_end(job: &Job<'_>) -> ServiceEnd {
         verdict: if verified {
             Verdict::Verified.as_str().to_owned()
         } else {
-            report
-                .verdict
-                .unwrap_or_else(|| Verdict::Inconclusive.as_str().to_owned())
+            let verdict = report.verdict.unwrap_or(Verdict::Inconclusive);
+            verdict.as_str().to_owned()
         },
         release: report.release,
         image: report.image,

@@ -2,11 +2,11 @@
 //!
 //! These are view types: fields are only ever added, and a rename inside the program breaks nobody.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::release::{Digest, ReleaseNumber};
 use crate::state::record::{GitFacts, Outcome};
-use crate::verification::InstanceReport;
+use crate::verification::{Evidence, InstanceReport, Verdict};
 
 /// `shipctl/deployment/1`.
 #[derive(Clone, Debug, Serialize)]
@@ -20,8 +20,9 @@ pub(crate) struct Report {
     /// `null` while unfinished.
     pub(crate) outcome: Option<Outcome>,
     pub(crate) exit_code: u8,
-    /// The name of the exit code.
-    pub(crate) name: String,
+    /// Printed as the name of the exit code.
+    #[serde(rename = "name")]
+    pub(crate) ending: Ending,
     pub(crate) actor: String,
     pub(crate) reason: Option<String>,
     pub(crate) git: GitFacts,
@@ -51,8 +52,8 @@ pub(crate) struct ServiceReport {
     pub(crate) service: String,
     pub(crate) app: String,
     /// `verified`, `refuted`, `inconclusive`; `null` where nothing was shipped.
-    pub(crate) verdict: Option<String>,
-    pub(crate) evidence: Option<String>,
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) evidence: Option<Evidence>,
     pub(crate) reasons: Vec<String>,
     pub(crate) warnings: Vec<String>,
     pub(crate) release: Option<ReleaseNumber>,
@@ -148,9 +149,34 @@ impl Ending {
     }
 }
 
+impl Serialize for Ending {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::Ending;
+    use crate::verification::{Evidence, Verdict};
+
+    #[test]
+    fn documents_hold_the_words_of_the_contract() {
+        for (ending, word) in [
+            (Ending::RolledBack, "rolled_back"),
+            (Ending::Interrupted(2), "interrupted"),
+        ] {
+            assert_eq!(json!(ending), word);
+        }
+        for verdict in [Verdict::Verified, Verdict::Refuted, Verdict::Inconclusive] {
+            assert_eq!(json!(verdict), verdict.as_str());
+        }
+        for evidence in [Evidence::State, Evidence::Checks, Evidence::Http, Evidence::App] {
+            assert_eq!(json!(evidence), evidence.as_str());
+        }
+    }
 
     #[test]
     fn every_ending_has_its_code() {

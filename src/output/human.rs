@@ -2,21 +2,20 @@
 
 use std::fmt::Write;
 
-use crate::deployment::report::{Report, ServedReport, ServiceReport};
+use crate::deployment::report::{Ending, Report, ServedReport, ServiceReport};
 use crate::output::text::{cut, duration, labelled, wrap};
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::release::ReleaseNumber;
-use crate::state::record::Outcome;
-use crate::verification::InstanceReport;
+use crate::verification::{Evidence, InstanceReport, Verdict};
 
 /// The whole answer, ready to print; `width` is where lines wrap. What was `warned` of already is not said again.
 pub(crate) fn report(report: &Report, warned: bool, width: usize) -> String {
     let mut out = String::new();
-    let (mark, style) = match report.outcome {
-        Some(Outcome::Verified) => ("✔", GOOD),
-        Some(Outcome::RolledBack) => ("↩", WARN),
-        Some(Outcome::Interrupted | Outcome::Inconclusive) => ("?", WARN),
-        _ => ("✖", BAD),
+    let (mark, style) = match report.ending {
+        Ending::Ok => ("✔", GOOD),
+        Ending::RolledBack => ("↩", WARN),
+        Ending::Interrupted(_) | Ending::Inconclusive => ("?", WARN),
+        Ending::Failed | Ending::Config | Ending::Provider | Ending::Broken => ("✖", BAD),
     };
     let _ = writeln!(
         out,
@@ -34,7 +33,7 @@ pub(crate) fn report(report: &Report, warned: bool, width: usize) -> String {
     }
     if report.exit_code != 0 {
         let mut facts = vec![
-            format!("exit {} ({})", report.exit_code, report.name),
+            format!("exit {} ({})", report.exit_code, report.ending.name()),
             duration(std::time::Duration::from_millis(report.duration_ms)),
         ];
         if !report.id.is_empty() {
@@ -65,19 +64,21 @@ pub(crate) fn headline(report: &Report) -> String {
         _ => shipped,
     };
     let serving = serving(&report.services);
-    match report.name.as_str() {
-        "ok" => format!("{place} is serving {serving}, verified{}", by(first)),
-        "rolled_back" => format!("{place} is serving {serving}, verified; {shipped} was refuted"),
-        "failed" => format!(
+    match report.ending {
+        Ending::Ok => format!("{place} is serving {serving}, verified{}", by(first)),
+        Ending::RolledBack => format!("{place} is serving {serving}, verified; {shipped} was refuted"),
+        Ending::Failed => format!(
             "{place} still serves {serving}, verified; the {} failed",
             report.kind
         ),
-        "config" => format!("no release was made, {place} still serves {serving}"),
-        "provider" => format!("no release was made, nothing was changed in {place}"),
-        "broken" if report.kind == "verify" => format!("{place} is broken, serving {serving}"),
-        "broken" => format!("{place} is broken, serving {serving}; {shipped} was refuted and not returned"),
-        "interrupted" => format!("interrupted; {place} serves {serving}"),
-        _ => format!("what {place} serves could not be established"),
+        Ending::Config => format!("no release was made, {place} still serves {serving}"),
+        Ending::Provider => format!("no release was made, nothing was changed in {place}"),
+        Ending::Broken if report.kind == "verify" => format!("{place} is broken, serving {serving}"),
+        Ending::Broken => {
+            format!("{place} is broken, serving {serving}; {shipped} was refuted and not returned")
+        }
+        Ending::Interrupted(_) => format!("interrupted; {place} serves {serving}"),
+        Ending::Inconclusive => format!("what {place} serves could not be established"),
     }
 }
 
@@ -86,7 +87,7 @@ fn deciding(report: &Report) -> Option<&ServiceReport> {
     report
         .services
         .iter()
-        .find(|service| service.verdict.as_deref() != Some("verified"))
+        .find(|service| service.verdict != Some(Verdict::Verified))
         .or(report.services.first())
 }
 
@@ -97,12 +98,14 @@ fn by(service: &ServiceReport) -> String {
     } else {
         format!("{count} instances")
     };
-    match (service.evidence.as_deref(), &service.version) {
-        (Some("app"), Some(version)) => format!(": {instances} answer as {version}"),
-        (Some("http"), _) => format!(": {instances} answer well"),
-        (Some("checks"), _) => format!(": the checks of {instances} pass"),
-        (Some("state"), _) => format!(": {instances} started and stay up"),
-        _ => String::new(),
+    let Some(evidence) = service.evidence else {
+        return String::new();
+    };
+    match (evidence, &service.version) {
+        (Evidence::App, Some(version)) => format!(": {instances} answer as {version}"),
+        (Evidence::App | Evidence::Http, _) => format!(": {instances} answer well"),
+        (Evidence::Checks, _) => format!(": the checks of {instances} pass"),
+        (Evidence::State, _) => format!(": {instances} started and stay up"),
     }
 }
 
@@ -148,7 +151,7 @@ pub(crate) fn short_image(image: &str) -> &str {
 fn evidence(out: &mut String, service: &ServiceReport, report: &Report, width: usize) {
     let good = report.exit_code == 0;
     if report.services.len() > 1 {
-        let verdict = service.verdict.as_deref().unwrap_or("not shipped");
+        let verdict = service.verdict.map_or("not shipped", Verdict::as_str);
         let _ = writeln!(out, "  {}: {verdict}", paint(BOLD, &service.service));
     }
     if !good {
@@ -163,7 +166,7 @@ fn evidence(out: &mut String, service: &ServiceReport, report: &Report, width: u
         {
             let _ = writeln!(out, "{}", labelled("  flyctl:", 9, message, width));
         }
-        if report.name == "rolled_back" && !service.instances.is_empty() {
+        if report.ending == Ending::RolledBack && !service.instances.is_empty() {
             let _ = writeln!(out, "  {}", paint(DIM, "when it was refuted:"));
         }
         for instance in &service.instances {
@@ -206,4 +209,123 @@ pub(crate) fn instance(instance: &InstanceReport, width: usize) -> String {
         facts.push(format!("as {version}"));
     }
     wrap(&facts.join(" "), width).join("\n    ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::report;
+    use crate::deployment::report::{Ending, Report, ServedReport, ServiceReport};
+    use crate::release::ReleaseNumber;
+    use crate::state::record::GitFacts;
+    use crate::verification::{Evidence, Verdict};
+
+    fn ended(ending: Ending, kind: &'static str, verdict: Verdict) -> Report {
+        let served = |number, tag: &str| ServedReport {
+            release: Some(ReleaseNumber(number)),
+            image: format!("registry.fly.io/shop:{tag}"),
+            digest: None,
+            verdict: None,
+            mixed: false,
+        };
+        Report {
+            schema: "shipctl/deployment/1",
+            sandbox: false,
+            id: String::new(),
+            kind,
+            environment: "staging".to_owned(),
+            outcome: Some(ending.outcome()),
+            exit_code: ending.exit_code(),
+            ending,
+            actor: "dev".to_owned(),
+            reason: None,
+            git: GitFacts::default(),
+            started_at: String::new(),
+            duration_ms: 0,
+            phases: Vec::new(),
+            services: vec![ServiceReport {
+                service: "web".to_owned(),
+                app: "shop".to_owned(),
+                verdict: Some(verdict),
+                evidence: Some(Evidence::Http),
+                reasons: Vec::new(),
+                warnings: Vec::new(),
+                release: Some(ReleaseNumber(4)),
+                image: Some("registry.fly.io/shop:v4".to_owned()),
+                digest: None,
+                version: None,
+                previous: None,
+                serving: Some(served(5, "v3")),
+                provider: None,
+                instances: Vec::new(),
+                log: Vec::new(),
+            }],
+            hints: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_ending_says_what_serves_in_its_own_words() {
+        use Verdict::{Inconclusive, Refuted, Verified};
+        for (ending, kind, verdict, line) in [
+            (
+                Ending::Ok,
+                "deploy",
+                Verified,
+                "✔ staging is serving v5 (shop:v3), verified: 0 instances answer well",
+            ),
+            (
+                Ending::RolledBack,
+                "deploy",
+                Refuted,
+                "↩ staging is serving v5 (shop:v3), verified; v4 (shop:v4) was refuted",
+            ),
+            (
+                Ending::Failed,
+                "rollback",
+                Refuted,
+                "✖ staging still serves v5 (shop:v3), verified; the rollback failed",
+            ),
+            (
+                Ending::Config,
+                "deploy",
+                Refuted,
+                "✖ no release was made, staging still serves v5 (shop:v3)",
+            ),
+            (
+                Ending::Provider,
+                "deploy",
+                Refuted,
+                "✖ no release was made, nothing was changed in staging",
+            ),
+            (
+                Ending::Broken,
+                "verify",
+                Refuted,
+                "✖ staging is broken, serving v5 (shop:v3)",
+            ),
+            (
+                Ending::Broken,
+                "deploy",
+                Refuted,
+                "✖ staging is broken, serving v5 (shop:v3); v4 (shop:v4) was refuted and not returned",
+            ),
+            (
+                Ending::Inconclusive,
+                "deploy",
+                Inconclusive,
+                "? what staging serves could not be established",
+            ),
+            (
+                Ending::Interrupted(2),
+                "deploy",
+                Inconclusive,
+                "? interrupted; staging serves v5 (shop:v3)",
+            ),
+        ] {
+            let text = report(&ended(ending, kind, verdict), false, 200);
+            let said = anstream::adapter::strip_str(&text).to_string();
+            assert_eq!(said.lines().next(), Some(line), "{ending:?}");
+        }
+    }
 }
