@@ -16,6 +16,8 @@ pub(crate) mod verify;
 
 use std::time::Duration;
 
+use crate::effect::signals::Signals;
+
 /// Reads `90s`, `5m`, `1m30s`; a bare number names no unit and is refused.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     crate::project::duration::parse(text).map_err(|error| error.clone())
@@ -30,7 +32,12 @@ pub(crate) fn age(text: &str) -> Result<Duration, String> {
 }
 
 /// Waits for Ctrl-C or SIGTERM; answers with the exit code that it asks for.
-pub(crate) async fn interrupted() -> u8 {
-    let signal = crate::effect::signals::Signals::listen().next().await;
-    128 + u8::try_from(signal.number).unwrap_or(2)
+///
+/// It listens from the call on, not from the first poll: what comes in between is not lost, and ends nothing halfway.
+pub(crate) fn interrupted() -> impl Future<Output = u8> {
+    let mut signals = Signals::listen();
+    async move {
+        let signal = signals.next().await;
+        128 + u8::try_from(signal.number).unwrap_or(2)
+    }
 }

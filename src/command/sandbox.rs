@@ -84,6 +84,7 @@ pub(crate) async fn run(args: &SandboxArgs, globals: &Globals, printer: Printer)
     }
     let sandbox = Sandbox::open(&root, &apps).map_err(unusable)?;
     let served = sandbox.serve().map_err(unusable)?;
+    let interrupted = crate::command::interrupted();
     let view = SandboxView {
         schema: "shipctl/sandbox/1",
         sandbox: true,
@@ -103,6 +104,6 @@ pub(crate) async fn run(args: &SandboxArgs, globals: &Globals, printer: Printer)
         }
         printer.talk("serving until Ctrl-C; deploy to it from another terminal: shipctl --sandbox deploy ENV --image …");
     }
-    crate::command::interrupted().await;
+    interrupted.await;
     Ok(0)
 }

@@ -1,6 +1,7 @@
 //! `shipctl status`: what runs where; never asks an app.
 
 use std::fmt::Write as _;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,7 +14,7 @@ use crate::deployment::baseline::Baseline;
 use crate::deployment::prepare::{Facts, Look};
 use crate::deployment::recall;
 use crate::effect::clock;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::instance::CheckState;
 use crate::output::human::short_image;
 use crate::output::text::{ago, cut, data_width, labelled};
@@ -106,30 +107,41 @@ struct InstanceView {
 }
 
 pub(crate) async fn run(args: &StatusArgs, session: &Session) -> Result<u8> {
-    loop {
+    if !args.watch {
         let (view, code) = look(args, session).await?;
-        if session.printer.json {
-            session.printer.document(&view);
-        } else {
-            let clear = if args.watch && session.printer.lively {
-                "\u{1b}[H\u{1b}[2J"
-            } else {
-                ""
-            };
-            let detail =
-                args.environment.is_some() || session.globals.app.is_some() || view.environments.len() == 1;
-            session
-                .printer
-                .data(&format!("{clear}{}", words(&view, detail, data_width())));
-        }
-        if !args.watch {
-            return Ok(code);
-        }
+        show(&view, args, session);
+        return Ok(code);
+    }
+    // One for all looks: a Ctrl-C in the middle of one counts as any other.
+    let mut interrupted = pin!(crate::command::interrupted());
+    loop {
+        let round = async {
+            let (view, _) = look(args, session).await?;
+            show(&view, args, session);
+            tokio::time::sleep(args.interval).await;
+            Ok::<(), Error>(())
+        };
         tokio::select! {
-            () = tokio::time::sleep(args.interval) => {}
-            signal = crate::command::interrupted() => return Ok(signal),
+            looked = round => looked?,
+            code = &mut interrupted => return Ok(code),
         }
     }
+}
+
+fn show(view: &StatusView, args: &StatusArgs, session: &Session) {
+    if session.printer.json {
+        session.printer.document(view);
+        return;
+    }
+    let clear = if args.watch && session.printer.lively {
+        "\u{1b}[H\u{1b}[2J"
+    } else {
+        ""
+    };
+    let detail = args.environment.is_some() || session.globals.app.is_some() || view.environments.len() == 1;
+    session
+        .printer
+        .data(&format!("{clear}{}", words(view, detail, data_width())));
 }
 
 async fn look(args: &StatusArgs, session: &Session) -> Result<(StatusView, u8)> {

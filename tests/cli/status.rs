@@ -1,5 +1,9 @@
 //! `shipctl status`: what runs, first.
 
+use std::io::{BufRead, BufReader};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use crate::support::TestEnv;
@@ -35,6 +39,19 @@ fn one_environment_shows_its_instances() {
             "{line}"
         );
     }
+}
+
+#[test]
+fn watching_ends_with_the_interrupt_whenever_it_comes() {
+    let env = TestEnv::sandbox();
+    let mut watching = env.start(["--sandbox", "status", "--watch", "--interval", "1s"]);
+    let pid = Pid::from_raw(watching.id().try_into().unwrap());
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    // With its first line a look is over, and what would wait for the next one has not begun.
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.starts_with("production: v2 (shop:v2)"), "{first}");
+    kill(pid, Signal::SIGINT).unwrap();
+    assert_eq!(watching.wait().unwrap().code(), Some(130));
 }
 
 #[test]
