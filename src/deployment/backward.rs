@@ -26,7 +26,7 @@ use crate::provider::fly::output::ips::Address;
 use crate::rollback::{self, Answer, Pick, Question, Running};
 use crate::session::Session;
 use crate::state::history::{History, Known};
-use crate::state::record::{Configuration, Kind};
+use crate::state::record::{Configuration, Kind, ServiceStart};
 use crate::verification::expectation::Kind as Verifying;
 
 /// What `shipctl rollback` was asked for.
@@ -71,7 +71,7 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
         }
         error = attempt.out_of_time() => Err(error),
     };
-    let (mut jobs, picks, mut history) = match prepared {
+    let (mut jobs, mut picks, mut history) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             phase.failed(error.message.clone());
@@ -80,21 +80,12 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
     };
     phase.completed(plan::summary(&jobs));
     attempt.emitter.set_version(plan::version(&jobs));
-    for line in said(&picks) {
-        attempt.emitter.warn(line);
-    }
+    say(&attempt, &picks);
     if request.dry_run {
         plan::print(session, &attempt, &jobs, false, request.bake);
         return Ok(0);
     }
-    rules::bound(environment, &jobs, &history)?;
-    rules::consent(
-        &attempt,
-        request,
-        &jobs,
-        &picks,
-        &recall::unfinished(&history, false),
-    )?;
+    rules::consent(&attempt, request, &jobs, &picks, &history)?;
 
     let phase = attempt.emitter.start(Phase::Lock, "");
     let apps: Vec<String> = jobs.iter().map(|job| job.service.app.clone()).collect();
@@ -107,15 +98,25 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
     };
     attempt.locks = Some(locks);
     if waited || rules::has_moved(&attempt, &history) {
-        (jobs, _, history) = prepare(&attempt, request, &services, &[]).await?;
+        let agreed = picks;
+        (jobs, picks, history) = prepare(&attempt, request, &services, &[]).await?;
+        // A yes was for what was shown; where the target is another one by now, it is asked about again.
+        let is_same = |(now, then): (&Pick, &Pick)| now.target.is_same_as(&then.target);
+        if !picks.iter().zip(&agreed).all(is_same) {
+            say(&attempt, &picks);
+            rules::consent(&attempt, request, &jobs, &picks, &history)?;
+        }
     }
     phase.completed("");
 
-    attempt.record_start(jobs.iter().map(|job| service_start(&attempt, job)).collect())?;
-    let headline = plan::headline(&environment.name, &jobs);
-    attempt.emitter.emit(&What::DeploymentStarted { headline });
-    let mut result = match settle_the_past(&attempt, &history, &jobs).await {
-        Ok(()) => course::run(&attempt, &mut jobs, options(request)).await,
+    let past = settle_the_past(&attempt, &history, &jobs).await?;
+    attempt.record_start(starts(&attempt, &jobs))?;
+    let mut result = match past {
+        Ok(()) => {
+            let headline = plan::headline(&environment.name, &jobs);
+            attempt.emitter.emit(&What::DeploymentStarted { headline });
+            course::run(&attempt, &mut jobs, options(request)).await
+        }
         Err(interrupted) => Err(interrupted),
     };
     // An image that is gone from the registry: the next older candidate, and it says so (DESIGN 7).
@@ -132,6 +133,8 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
             break;
         };
         jobs = again;
+        // The record names what is shipped now, with its configuration: a later rollback ships that pair.
+        attempt.record_start(starts(&attempt, &jobs))?;
         result = course::run(&attempt, &mut jobs, options(request)).await;
     }
     let good = matches!(result, Ok(Ending::Ok));
@@ -159,23 +162,25 @@ fn image_gone(jobs: &[Job<'_>]) -> Option<String> {
     job.shipment.image.as_ref().map(|image| image.name.clone())
 }
 
-/// What a person should know of the targets.
-fn said(picks: &[Pick]) -> Vec<String> {
-    let mut said = Vec::new();
+fn starts(attempt: &Attempt<'_>, jobs: &[Job<'_>]) -> Vec<ServiceStart> {
+    jobs.iter().map(|job| service_start(attempt, job)).collect()
+}
+
+/// Says what a person should know of the targets.
+fn say(attempt: &Attempt<'_>, picks: &[Pick]) {
     for pick in picks.iter().filter(|pick| !pick.target.verified) {
-        said.push(format!(
+        attempt.emitter.warn(format!(
             "{} is unverified: {}",
             pick.target.name(),
             pick.rule.reason()
         ));
         if let Some(beside) = &pick.beside {
-            said.push(format!(
+            attempt.emitter.warn(format!(
                 "the last one that this ledger verified is {}; `--to` ships it",
                 beside.name()
             ));
         }
     }
-    said
 }
 
 async fn prepare<'s>(
@@ -198,6 +203,7 @@ async fn prepare<'s>(
     for warning in history.warnings() {
         attempt.emitter.warn(warning.clone());
     }
+    rules::bound(attempt.environment, services, &history)?;
     let flyctl = session.flyctl(attempt.environment).await?;
     let looks = services.iter().map(|service| async {
         let health = session.health(service);
@@ -283,7 +289,9 @@ fn job<'s>(
         group.had = had.copied();
     }
     let back = way_back(&baseline, recall.as_ref(), &facts, service);
-    let migration_runs = facts.machines.iter().any(Instance::is_running_release_command);
+    // What still migrates is in the way of another migration alone.
+    let migration_runs =
+        shipment.release_command && facts.machines.iter().any(Instance::is_running_release_command);
     let job = Job {
         service,
         flyctl: flyctl.clone(),

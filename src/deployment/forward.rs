@@ -16,6 +16,7 @@ use crate::deployment::report::Ending;
 use crate::deployment::witnesses::FlyWitnesses;
 use crate::deployment::{backward, configuration, finish, plan, rules, shipment, supersede};
 use crate::error::{Error, Result};
+use crate::project::policy::bound;
 use crate::project::{Environment, Service};
 use crate::provider::fly::Flyctl;
 use crate::provider::fly::output::ips::Address;
@@ -125,9 +126,10 @@ pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
     phase.completed("");
 
     let started = jobs.iter().map(|job| service_start(&attempt, job)).collect();
-    let result = match settle_the_past(&attempt, &history, &jobs).await {
+    let past = settle_the_past(&attempt, &history, &jobs).await?;
+    attempt.record_start(started)?;
+    let result = match past {
         Ok(()) => {
-            attempt.record_start(started)?;
             if passed.lifts_freeze {
                 session.freeze_file(environment)?.clear()?;
             }
@@ -143,10 +145,7 @@ pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
             )
             .await
         }
-        Err(interrupted) => {
-            attempt.record_start(started)?;
-            Err(interrupted)
-        }
+        Err(interrupted) => Err(interrupted),
     };
     let report = finish::finish(&mut attempt, &mut jobs, result).await;
     finish::print(&attempt, &report);
@@ -154,30 +153,34 @@ pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
 }
 
 /// What was cut off before is ended, its leases and migrations waited for.
+///
+/// # Errors
+/// Where a migration outlasts the deadline; a signal meanwhile is the inner one.
 pub(crate) async fn settle_the_past(
     attempt: &Attempt<'_>,
     history: &History,
     jobs: &[Job<'_>],
-) -> Result<(), course::Interrupted> {
+) -> Result<std::result::Result<(), course::Interrupted>> {
     let phase_of_waits = attempt.emitter.within(Phase::Ship);
     let unfinished = rules::unfinished(history);
-    if !unfinished.is_empty() {
-        let mut since = None;
-        for unfinished in &unfinished {
-            since = since
-                .max(Some(supersede::supersede(attempt, unfinished).await))
-                .filter(|_| true);
-        }
-        supersede::wait_for_leases(attempt, &phase_of_waits, since.unwrap_or_default()).await?;
-    } else if let Some(ago) = recall::interrupted_ago(history) {
-        supersede::wait_for_leases(attempt, &phase_of_waits, ago).await?;
+    let mut alone = recall::interrupted_ago(history).filter(|_| unfinished.is_empty());
+    for unfinished in &unfinished {
+        // The leases of the one that was left alone last live longest.
+        let since = supersede::supersede(attempt, unfinished).await;
+        alone = Some(alone.map_or(since, |alone| alone.min(since)));
     }
-    for job in jobs {
-        if job.migration_runs {
-            supersede::wait_for_migration(attempt, &phase_of_waits, job).await?;
+    if let Some(alone) = alone
+        && let Err(interrupted) = supersede::wait_for_leases(attempt, &phase_of_waits, alone).await
+    {
+        return Ok(Err(interrupted));
+    }
+    for job in jobs.iter().filter(|job| job.migration_runs) {
+        let waited = supersede::wait_for_migration(attempt, &phase_of_waits, job).await?;
+        if waited.is_err() {
+            return Ok(waited);
         }
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 async fn prepare<'s>(
@@ -192,6 +195,7 @@ async fn prepare<'s>(
     for warning in history.warnings() {
         attempt.emitter.warn(warning.clone());
     }
+    rules::bound(environment, services, &history)?;
     let flyctl = session.flyctl(environment).await?;
     let passed = passthrough::check(&request.passed, flyctl.flags())?;
     rules::filter(&passed, request.no_rollback)?;
@@ -226,10 +230,21 @@ async fn look(
         remote: !recall::knows_app(history, &service.app),
         ask: true,
     };
-    let mut facts = look
-        .take()
-        .await
+    let owner = async {
+        match &environment.org {
+            Some(wanted) => flyctl
+                .organization(&service.app)
+                .await
+                .map(|owner| Some((wanted, owner))),
+            None => Ok(None),
+        }
+    };
+    let (facts, owner) = tokio::try_join!(look.take(), owner)
         .map_err(|failure| Session::provider_error(environment, &failure))?;
+    if let Some((wanted, owner)) = owner {
+        bound::organization(&environment.name, &service.app, wanted, &owner)?;
+    }
+    let mut facts = facts;
     let known = recall::of_instance(history, &service.app, &facts.machines).is_some();
     if !look.remote && !known {
         facts.remote = flyctl.config_show(&service.app).await.ok();

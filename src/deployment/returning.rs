@@ -140,7 +140,8 @@ async fn try_until_back(
             Ok(prepared) => prepared,
             Err(reason) => return give_up(attempt, job, &reason),
         };
-        let (provider, judgement) = once(attempt, job, &call, expectation, deadline, &mut interrupts).await?;
+        let (provider, judgement) =
+            once(attempt, job, &call, expectation, deadline, phase, &mut interrupts).await?;
         let verdict = judgement.verdict;
         let reason = judgement.reasons.first().cloned().unwrap_or_default();
         let warnings = judgement.warnings.clone();
@@ -261,12 +262,13 @@ async fn once(
     call: &Invocation,
     expectation: Expectation,
     deadline: Instant,
+    phase: &Running,
     interrupts: &mut Interrupts,
 ) -> Result<(ProviderEnd, Judgement), Interrupted> {
     let listener = on_change(attempt, &job.service.name, false);
     let timeout = expectation.timeout;
     let mut watch = Watch::new(&job.witnesses, expectation, deadline, listener);
-    let stages = Stages::within(&attempt.emitter);
+    let stages = Stages::Within(phase);
     let mark = |group, start| attempt.record_mark("return", &job.service.name, group, start, true);
     let beat = || attempt.session.heartbeat(attempt.environment);
     let conditions = Conditions {

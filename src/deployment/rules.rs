@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::output::human::short_image;
 use crate::output::text::{width, wrap};
 use crate::project::policy::{bound, choice, consent, forward};
-use crate::project::{Environment, FreezePolicy};
+use crate::project::{Environment, FreezePolicy, Service};
 use crate::provider::fly::passthrough::Passthrough;
 use crate::rollback::{Pick, Rule};
 use crate::session::Session;
@@ -42,21 +42,20 @@ pub(crate) fn filter(passed: &Passthrough, no_rollback: bool) -> Result<()> {
 }
 
 /// The app that each service is bound to (DESIGN 4); also asked by a rollback.
-pub(crate) fn bound(environment: &Environment, jobs: &[Job<'_>], history: &History) -> Result<()> {
-    for job in jobs {
-        let recorded = history.bound_app(&job.service.name)?;
-        let file = job
-            .service
+pub(crate) fn bound(environment: &Environment, services: &[&Service], history: &History) -> Result<()> {
+    for service in services {
+        let recorded = history.bound_app(&service.name)?;
+        let file = service
             .config
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
         bound::check(&bound::Facts {
             environment: &environment.name,
-            service: &job.service.name,
+            service: &service.name,
             file: &file,
-            app: &job.service.app,
-            witness: job.service.witness.as_deref(),
+            app: &service.app,
+            witness: service.witness.as_deref(),
             recorded: recorded.as_deref(),
         })?;
     }
@@ -73,7 +72,6 @@ pub(crate) fn before_shipping(
     frozen: Option<Freeze>,
 ) -> Result<forward::Passed> {
     let environment = attempt.environment;
-    bound(environment, jobs, history)?;
     let mut repetitions = Vec::new();
     for job in jobs {
         repetitions.push(repetition(attempt, job, history)?);
@@ -148,7 +146,7 @@ pub(crate) fn consent(
     request: &RollbackRequest,
     jobs: &[Job<'_>],
     picks: &[Pick],
-    unfinished: &[Unfinished],
+    history: &History,
 ) -> Result<()> {
     let environment = attempt.environment;
     let unverified = picks.iter().any(|pick| !pick.target.verified);
@@ -170,7 +168,7 @@ pub(crate) fn consent(
     match consent::consent(asked, request.yes, printer.interactive) {
         consent::Consent::Given => Ok(()),
         consent::Consent::Ask => {
-            for unfinished in unfinished {
+            for unfinished in unfinished(history) {
                 printer.talk(&format!(
                     "the {} by {} was cut off",
                     unfinished.start.kind.as_str(),

@@ -75,7 +75,7 @@ pub(crate) enum Shipped {
 pub(crate) struct Conditions<'a> {
     pub(crate) service: &'a str,
     pub(crate) emitter: &'a Emitter,
-    pub(crate) stages: &'a Stages,
+    pub(crate) stages: &'a Stages<'a>,
     pub(crate) flyctl: &'a Flyctl,
     pub(crate) deadline: Instant,
     /// What flyctl was told to wait for one machine.

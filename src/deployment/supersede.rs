@@ -10,13 +10,18 @@ use crate::deployment::event::Running;
 use crate::deployment::job::Job;
 use crate::deployment::ship::LEASE;
 use crate::effect::{clock, process};
+use crate::error::{Error, ErrorKind, Result};
 use crate::state::history::Unfinished;
 use crate::state::record::{End, Outcome, Record};
 
 /// flyctl's time to end when it outlived its shipctl.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a flyctl whose shipctl was killed may go on before it writes to the broken pipe and dies: a step of it
+/// takes at most its wait timeout, and until then it refreshes its leases.
+const OUTLIVES: Duration = Duration::from_secs(300);
 
-/// Ends what is left of it and records it as `abandoned`. Answers with how long its leases have been left alone.
+/// Ends what is left of it and records it as `abandoned`. Answers with how long its leases have been left
+/// alone; for ever, where no flyctl was started.
 pub(crate) async fn supersede(attempt: &Attempt<'_>, unfinished: &Unfinished) -> Duration {
     let mut alone = Duration::MAX;
     let start = &unfinished.start;
@@ -52,10 +57,6 @@ pub(crate) async fn supersede(attempt: &Attempt<'_>, unfinished: &Unfinished) ->
     alone
 }
 
-/// How long a flyctl whose shipctl was killed may go on before it writes to the broken pipe and dies: a step of it
-/// takes at most its wait timeout, and until then it refreshes its leases.
-const OUTLIVES: Duration = Duration::from_secs(300);
-
 /// For how long a flyctl that died unseen has certainly refreshed no lease any more: its shipctl touches the ledger's
 /// folder while it lives.
 fn since(attempt: &Attempt<'_>, marked_at: &str) -> Duration {
@@ -73,7 +74,7 @@ pub(crate) async fn wait_for_leases(
     attempt: &Attempt<'_>,
     phase: &Running,
     since: Duration,
-) -> Result<(), Interrupted> {
+) -> std::result::Result<(), Interrupted> {
     let Some(left) = LEASE.checked_sub(since).filter(|left| !left.is_zero()) else {
         return Ok(());
     };
@@ -89,33 +90,45 @@ pub(crate) async fn wait_for_leases(
     }
 }
 
-/// A second migration never starts beside one that runs (DESIGN 5): waits for its machine within the deadline.
+/// A second migration never starts beside one that runs (DESIGN 5): waits for its machine.
+///
+/// # Errors
+/// Where it still runs when the time of this deployment is over; a signal meanwhile is the inner one.
 pub(crate) async fn wait_for_migration(
     attempt: &Attempt<'_>,
     phase: &Running,
     job: &Job<'_>,
-) -> Result<(), Interrupted> {
+) -> Result<std::result::Result<(), Interrupted>> {
     let mut interrupts = attempt.interrupts.clone();
-    let mut running: Vec<String> = Vec::new();
-    while Instant::now() < attempt.deadline {
+    let mut seen = String::from("a release command was still running when last seen");
+    loop {
         if let Ok(machines) = job.flyctl.machines(job.app()).await {
-            running = machines
+            let running: Vec<String> = machines
                 .iter()
                 .filter(|machine| machine.is_running_release_command())
                 .map(|machine| format!("{} in {}", machine.id, machine.region))
                 .collect();
             if running.is_empty() {
-                return Ok(());
+                return Ok(Ok(()));
             }
+            seen = format!("a release command still runs on {}", running.join(", "));
         }
-        phase.waiting(format!(
-            "a release command still runs on {}; waiting for it",
-            running.join(", ")
-        ));
+        if Instant::now() >= attempt.deadline {
+            let limit = attempt.timeout.as_secs();
+            return Err(Error::new(
+                ErrorKind::Inconclusive,
+                format!("{seen}, after {limit} s; nothing was changed"),
+            )
+            .hint("give it longer with `--timeout`")
+            .hint(format!(
+                "or end it, if it hangs: flyctl machine list -a {0}; flyctl machine stop ID -a {0}",
+                job.app()
+            )));
+        }
+        phase.waiting(format!("{seen}; waiting for it"));
         tokio::select! {
             () = sleep(Duration::from_secs(2)) => {}
-            signal = interrupts.next() => return Err(Interrupted { signal, children: Vec::new() }),
+            signal = interrupts.next() => return Ok(Err(Interrupted { signal, children: Vec::new() })),
         }
     }
-    Ok(())
 }

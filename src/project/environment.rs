@@ -24,8 +24,8 @@ pub(super) fn settle(
     let protected = ["production", "prod", "live"]
         .iter()
         .any(|one| name.eq_ignore_ascii_case(one));
-    // Checked and shown; nothing acts by them.
-    settler.text(&ORG);
+    // Read so that they are checked and shown. They bear on contracting migrations and on shared state, of which there
+    // are none yet.
     settler.text_or(&ROLLBACK_ACROSS_CONTRACTING, "stop", Source::Default);
     settler.text_or(&STATE_BUNDLES, "local", Source::Default);
     settler.duration(&LOCK_TTL, Duration::from_secs(5 * 60), Source::Default);
@@ -33,6 +33,7 @@ pub(super) fn settle(
         name: name.to_owned(),
         protected: settler.boolean(&PROTECTED, protected),
         app_witness: settler.text(&APP),
+        org: settler.text(&ORG),
         token_variable: settler.text(&TOKEN),
         allowed_refs: settler.texts(&ALLOWED_REFS),
         after: settler.text(&AFTER),

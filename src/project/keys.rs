@@ -136,7 +136,7 @@ pub(crate) const ORG: Key = key(
     "org",
     Kind::Text,
     "none",
-    "The Fly organisation that the app belongs to. For a later version: nothing acts by it.",
+    "The Fly organisation that the app belongs to; a deploy to an app of another one is refused.",
 )
 .with(not_empty);
 pub(crate) const ALLOWED_REFS: Key = key(

@@ -79,6 +79,8 @@ pub(crate) struct Environment {
     pub(crate) protected: bool,
     /// `[environments.X] app`, the second witness of where a deployment goes.
     pub(crate) app_witness: Option<String>,
+    /// The organisation that owns its apps, by slug; a deploy to an app of another one is refused.
+    pub(crate) org: Option<String>,
     /// Name of the variable that holds the token, never its value.
     pub(crate) token_variable: Option<String>,
     /// Globs; empty allows every ref.

@@ -23,6 +23,13 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
+    /// Whether a yes to the other is one to this.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.image.is_same_as(&other.image)
+            && self.verified == other.verified
+            && self.configuration == other.configuration
+    }
+
     /// What the ledger vouches for. `None` where its lines are lost.
     pub(crate) fn vouched(history: &History, app: &str, statement: &Statement) -> Result<Option<Self>> {
         match statement.origin {

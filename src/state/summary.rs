@@ -102,7 +102,10 @@ pub(crate) fn commit_key(sha: &str) -> u32 {
         .map_or(0, |bits| bits + 1)
 }
 
+/// A second start of one attempt takes the place of the first: a rollback whose image is gone begins again with the
+/// next one.
 fn start(rows: &mut Vec<WholeRow>, line: &Line<'_>, id: u128, span: Span) {
+    let known = of_attempt(rows, id);
     let first = rows.len();
     let git = line.git.as_ref();
     let row = Row {
@@ -119,8 +122,8 @@ fn start(rows: &mut Vec<WholeRow>, line: &Line<'_>, id: u128, span: Span) {
         row,
         ..WholeRow::default()
     };
-    rows.extend(line.services.iter().map(|service| {
-        WholeRow {
+    for service in &line.services {
+        let begun = WholeRow {
             app: Key::of(&service.app),
             service: Key::of(&service.name),
             row: Row {
@@ -137,9 +140,13 @@ fn start(rows: &mut Vec<WholeRow>, line: &Line<'_>, id: u128, span: Span) {
                 ..row
             },
             ..whole
+        };
+        match known.clone().find(|at| rows[*at].app == begun.app) {
+            Some(at) => rows[at] = begun,
+            None => rows.push(begun),
         }
-    }));
-    if rows.len() == first {
+    }
+    if rows.len() == first && known.is_empty() {
         rows.push(whole);
     }
 }

@@ -60,6 +60,29 @@ fn another_app_than_the_one_bound_is_refused() {
 }
 
 #[test]
+fn the_wrong_app_is_refused_before_flyctl_is_looked_for() {
+    TestEnv::shop()
+        .file("shipctl.toml", "[environments.staging]\napp = \"shop-other\"\n")
+        .shipctl(["deploy", "staging", "--image", IMAGE])
+        .exits(3)
+        .says("`shop-other`");
+}
+
+#[test]
+fn an_app_of_another_organisation_is_refused() {
+    let env = TestEnv::sandbox().file("shipctl.toml", "[environments.staging]\norg = \"acme\"\n");
+    let ran = env.shipctl(["--sandbox", "deploy", "staging", "--image", IMAGE]);
+    ran.exits(3)
+        .says("`acme`")
+        .says("`personal`")
+        .says("`shop-staging`");
+    assert_eq!(env.releases("shop-staging"), 2);
+    env.file("shipctl.toml", "[environments.staging]\norg = \"personal\"\n")
+        .shipctl(["--sandbox", "deploy", "staging", "--image", IMAGE])
+        .exits(0);
+}
+
+#[test]
 fn without_flyctl_nothing_is_done() {
     let ran = TestEnv::shop().shipctl(["deploy", "staging", "--image", IMAGE]);
     ran.exits(10);

@@ -276,6 +276,32 @@ fn fault_35_the_image_is_gone() {
 }
 
 #[test]
+fn fault_35_what_was_shipped_instead_is_remembered_with_its_own_configuration() {
+    let coloured = |colour: &str| format!("{FLY_TOML}\n[env]\nCOLOUR = \"{colour}\"\n");
+    let scene = Scene::builder().fly_toml(&coloured("one")).ready();
+    for (tag, colour) in [("v2", "two"), ("v3", "three")] {
+        scene.write("fly.staging.toml", &coloured(colour));
+        scene.ship(tag);
+    }
+    scene.order(json!({"do": "image", "image": image("v2"), "gone": true}));
+    scene.rollback().run().concludes("verified", 0);
+    scene.write("fly.staging.toml", &coloured("four"));
+    scene
+        .deploy("v4")
+        .args(["--unfreeze"])
+        .run()
+        .concludes("verified", 0);
+
+    // The newest entry of v1 is the rollback that first tried v2.
+    scene.rollback().run().concludes("verified", 0);
+    let truth = scene.truth();
+    truth.serves("shop", "v1", 2);
+    for machine in truth.0["apps"]["shop"]["machines"].as_array().expect("machines") {
+        assert_eq!(machine["env"]["COLOUR"], "one", "{machine:#}");
+    }
+}
+
+#[test]
 fn fault_35_no_image_is_left() {
     let scene = Scene::builder().ready();
     scene.ship("v2");

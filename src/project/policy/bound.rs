@@ -47,9 +47,32 @@ pub(crate) fn check(facts: &Facts<'_>) -> Result<()> {
     })
 }
 
+/// Refused where the app is owned by another organisation than `[environments.X] org` names.
+pub(crate) fn organization(environment: &str, app: &str, wanted: &str, owner: &str) -> Result<()> {
+    if wanted == owner {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "the app `{app}` belongs to the organisation `{owner}`, but `{environment}` is bound to `{wanted}` by shipctl.toml"
+    ))
+    .hint(format!(
+        "mend `app` in the file of `{environment}`, or `org` in `[environments.{environment}]` of shipctl.toml"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Facts, check};
+    use super::{Facts, check, organization};
+
+    #[test]
+    fn an_app_of_another_organisation_is_refused_with_both_names() {
+        assert!(organization("production", "shop", "acme", "acme").is_ok());
+        let error = organization("production", "shop", "acme", "personal").unwrap_err();
+        assert_eq!(error.kind.exit_code(), 3);
+        for word in ["`shop`", "`personal`", "`acme`", "`production`"] {
+            assert!(error.message.contains(word), "{error}");
+        }
+    }
 
     #[test]
     fn witness_before_ledger_before_nothing() {

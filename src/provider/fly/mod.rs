@@ -34,7 +34,7 @@ use output::failure::{EndedBy, FailureClass, classify};
 use output::ips::Address;
 use output::transcript::Transcript;
 use output::version::{OLDEST, Version};
-use output::{Unreadable, document, ips, machines, releases};
+use output::{Unreadable, document, ips, machines, releases, status};
 use program::Program;
 
 /// How long a call that only reads may take.
@@ -182,6 +182,13 @@ impl Flyctl {
         let call = invocation::ips_list(app);
         let output = self.read(&call).await?;
         self.parsed(&call, ips::parse(&output))
+    }
+
+    /// The slug of the organisation that owns an app.
+    pub(crate) async fn organization(&self, app: &str) -> Result<String, CallFailure> {
+        let call = invocation::status(app);
+        let output = self.read(&call).await?;
+        self.parsed(&call, status::organization(&output))
     }
 
     /// The configuration of the newest release, as JSON; it generally lacks `build` (REFERENCE 1.5).

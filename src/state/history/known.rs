@@ -357,3 +357,22 @@ fn is_same_config(recorded: &Value, live: &Value) -> bool {
         _ => recorded == live,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::state::testing::{Entry, TestLedger, image};
+
+    #[test]
+    fn a_second_start_of_an_attempt_takes_the_place_of_the_first() {
+        let ledger = TestLedger::of(&[
+            Entry::deploy("d1", "v1").configured("one").verified(),
+            Entry::rollback("r1", "v2").configured("two"),
+            Entry::rollback("r1", "v1").configured("one").verified(),
+        ]);
+        let history = ledger.history();
+        assert_eq!(history.len(), 2);
+        let known = history.known(1).unwrap();
+        assert_eq!(known.image, Some(image("v1")));
+        assert_eq!(known.configuration.unwrap().text, "one");
+    }
+}

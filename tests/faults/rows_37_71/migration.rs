@@ -80,6 +80,28 @@ fn fault_70_a_second_migration_never_starts_beside_the_first() {
 }
 
 #[test]
+fn fault_70_one_that_outlasts_the_deadline_is_not_joined_by_a_second() {
+    let scene = interrupted();
+    let before = scene.deploys();
+    let ended = scene.deploy("v3").args(["--timeout", "2s"]).run();
+    ended.refuses("inconclusive", 9);
+    ended.says(["release command still runs", "--timeout"]);
+    assert_eq!(scene.deploys(), before, "flyctl was not called");
+    assert_eq!(migrations(&scene.truth()).len(), 1);
+}
+
+#[test]
+fn fault_70_a_rollback_runs_no_migration_and_waits_for_none() {
+    let scene = interrupted();
+    let ended = scene.rollback().args(["--to", "v1"]).run();
+    ended.concludes("verified", 0);
+    ended.never_says("release command still runs");
+    let truth = scene.truth();
+    truth.serves("shop", "v1", 2);
+    assert_eq!(migrations(&truth).len(), 1);
+}
+
+#[test]
 fn fault_70_nothing_has_moved_by_then() {
     let scene = interrupted();
     scene.truth().serves("shop", "v1", 2);
