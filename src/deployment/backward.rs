@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use crate::deployment::attempt::Attempt;
 use crate::deployment::baseline::Baseline;
@@ -10,7 +11,7 @@ use crate::deployment::course::{self, Options};
 use crate::deployment::event::{Phase, What};
 use crate::deployment::expect::{self, Ground};
 use crate::deployment::forward::{file_variables, service_start, settle_the_past};
-use crate::deployment::job::{Course, Destination, Job, NoWay, Stage};
+use crate::deployment::job::{Course, Destination, Heard, Job, NoWay, Stage};
 use crate::deployment::prepare::{Facts, Look, settings};
 use crate::deployment::recall;
 use crate::deployment::report::Ending;
@@ -22,7 +23,6 @@ use crate::project::fly_toml::FlyToml;
 use crate::project::{Identity, Service};
 use crate::provider::fly::Flyctl;
 use crate::provider::fly::output::failure::FailureClass;
-use crate::provider::fly::output::ips::Address;
 use crate::rollback::{self, Answer, Pick, Question, Running};
 use crate::session::Session;
 use crate::state::history::{History, Known};
@@ -78,6 +78,7 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
             return Err(error);
         }
     };
+    let looked = Instant::now();
     phase.completed(plan::summary(&jobs));
     attempt.emitter.set_version(plan::version(&jobs));
     say(&attempt, &picks);
@@ -97,12 +98,12 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
         }
     };
     attempt.locks = Some(locks);
-    if waited || rules::has_moved(&attempt, &history) {
-        let agreed = picks;
+    if waited || rules::has_moved(&attempt, &history, looked) {
+        let (agreed, served) = (picks, plan::summary(&jobs));
         (jobs, picks, history) = prepare(&attempt, request, &services, &[]).await?;
-        // A yes was for what was shown; where the target is another one by now, it is asked about again.
+        // A yes was for what was shown; where another release serves by now, or another is the target, it is asked again.
         let is_same = |(now, then): (&Pick, &Pick)| now.target.is_same_as(&then.target);
-        if !picks.iter().zip(&agreed).all(is_same) {
+        if plan::summary(&jobs) != served || !picks.iter().zip(&agreed).all(is_same) {
             say(&attempt, &picks);
             rules::consent(&attempt, request, &jobs, &picks, &history)?;
         }
@@ -241,7 +242,7 @@ fn job<'s>(
 ) -> Result<(Job<'s>, Pick)> {
     let session = attempt.session;
     let health = session.health(service);
-    let verify = settings(service, &attempt.environment.variables, facts.remote.as_ref());
+    let at_hand = settings(service, &attempt.environment.variables, facts.remote.as_ref());
     let (baseline, recall) = recall::baseline(history, attempt.environment, service, &facts);
     let pick = pick(attempt, request, service, &baseline, &facts, history, gone)?;
     for warning in &pick.warnings {
@@ -254,11 +255,15 @@ fn job<'s>(
         .ok_or_else(|| no_configuration(service))?;
     let mut shipment = shipment::of_target(service, &destination, shipped, request.with_release_command)
         .map_err(Error::internal)?;
+    let verify = at_hand.asking_as(&shipment.file);
     shipment.strategy = Some(returning::strategy(Some(&facts.machines), &baseline.instances).to_owned());
-    let address = health.forced || facts.addresses.iter().any(Address::is_public);
+    let address = facts.has_address(&health);
+    if let Some(warning) = facts.warning() {
+        attempt.emitter.warn(warning);
+    }
     let others = recall::others(history, &service.app, &baseline, Some(&destination.image));
     let names = expect::as_it_answered(&destination, others);
-    let named_before = names.named_before;
+    let names_nothing = names.expected.is_empty();
     let target = expect::shipped_target(
         baseline.newest,
         Some(destination.image.clone()),
@@ -275,9 +280,10 @@ fn job<'s>(
         forced: health.forced,
         target,
         names,
-        answered_before: destination.answered,
+        heard: &destination.heard,
     });
-    if !named_before {
+    expectation.identity.named_before &= destination.heard.answered(verify.path.path());
+    if names_nothing {
         expectation.identity.mode = Identity::Off;
     }
     for (name, group) in &mut expectation.groups {
@@ -288,7 +294,7 @@ fn job<'s>(
             .and_then(|entry| entry.instances.get(name));
         group.had = had.copied();
     }
-    let back = way_back(&baseline, recall.as_ref(), &facts, service);
+    let back = way_back(&baseline, recall.as_ref(), &facts, service, at_hand.path.path());
     // What still migrates is in the way of another migration alone.
     let migration_runs =
         shipment.release_command && facts.machines.iter().any(Instance::is_running_release_command);
@@ -353,7 +359,8 @@ fn of_pick(
         release: target.release,
         configuration,
         version: target.version.clone(),
-        answered: target.entry.as_ref().is_some_and(|entry| entry.answered),
+        named: target.entry.as_ref().is_some_and(recall::entry_named_itself),
+        heard: Heard::of(target.entry.as_ref()),
     }
 }
 
@@ -415,6 +422,7 @@ fn way_back(
     recall: Option<&Known>,
     facts: &Facts,
     service: &Service,
+    asked: &str,
 ) -> std::result::Result<Destination, NoWay> {
     let configuration: Option<Configuration> = recall
         .and_then(|recall| recall.configuration.clone())
@@ -438,8 +446,12 @@ fn way_back(
             image: image.clone(),
             release: baseline.release,
             configuration,
-            version: baseline.version.clone(),
-            answered: baseline.answered,
+            version: baseline
+                .version
+                .clone()
+                .or_else(|| recall.and_then(|recall| recall.version.clone())),
+            named: recall::named_itself(baseline, recall),
+            heard: recall::heard(baseline, recall, asked),
         }),
         (Some(_), false) => Err(NoWay::because("what served before the rollback was failing")),
         (None, _) => Err(NoWay::because(

@@ -16,7 +16,8 @@ use crate::provider::fly::output::failure::FailureClass;
 use crate::release::{Image, Release, ReleaseNumber};
 use crate::state::history::machine_config;
 use crate::state::record::{Served, ServiceEnd};
-use crate::verification::{InstanceReport, Judgement, Verdict};
+use crate::verification::expectation::Kind as Purpose;
+use crate::verification::{Evidence, InstanceReport, Judgement, Verdict};
 
 /// The ending of all services together: the worst truth about what serves comes first.
 pub(crate) fn ending(stages: &[Stage]) -> Ending {
@@ -137,35 +138,58 @@ fn is_run(job: &Job<'_>, number: ReleaseNumber) -> bool {
 /// Newer than the baseline, and neither ours, nor our return, nor what served.
 fn newer_of_others<'r>(job: &Job<'_>, releases: &'r [Release]) -> Vec<&'r Release> {
     let own = own_release(job);
-    let ours = |image: &Image| {
-        let shipped = job
-            .shipment
-            .image
-            .as_ref()
-            .is_some_and(|shipped| shipped.is_same_as(image));
-        let target = job
-            .destination
-            .as_ref()
-            .is_ok_and(|destination| destination.image.is_same_as(image));
-        let before = job
-            .baseline
-            .image
-            .as_ref()
-            .is_some_and(|before| before.is_same_as(image));
-        shipped || target || before
-    };
     releases
         .iter()
         .filter(|release| Some(release.number) > job.baseline.newest && Some(release.number) != own)
-        .filter(|release| !ours(&release.image))
+        .filter(|release| !is_ours(job, own, release))
         .collect()
+}
+
+/// Whether a release is of this deployment by the image that it names, as far as no instance shows otherwise: a tag
+/// that is used again names somebody else's image, too.
+fn is_ours(job: &Job<'_>, own: Option<ReleaseNumber>, release: &Release) -> bool {
+    let names = |image: Option<&Image>| image.is_some_and(|image| image.is_same_as(&release.image));
+    let destination = job
+        .destination
+        .as_ref()
+        .ok()
+        .map(|destination| &destination.image);
+    let before = job.baseline.image.as_ref();
+    // What served before comes again by the return alone, or came before ours.
+    let returned = own.is_some_and(|own| release.number < own)
+        || (job.course.returning_since).is_some_and(|since| release.number > since);
+    let ours = names(job.shipment.image.as_ref()) || (returned && (names(destination) || names(before)));
+    ours && !is_run_with_another_image(job, release.number)
+}
+
+/// An instance runs it with a digest that is neither that of what was shipped, nor where it returns to, nor what served.
+fn is_run_with_another_image(job: &Job<'_>, number: ReleaseNumber) -> bool {
+    let course = &job.course;
+    let judged = course.judgement.as_ref();
+    if judged.is_some_and(|judgement| judgement.superseded_by == Some(number)) {
+        return true;
+    }
+    let known = [
+        judged.and_then(|judgement| judgement.digest.as_ref()),
+        (job.shipment.image.as_ref()).and_then(|image| image.digest.as_ref()),
+        (job.destination.as_ref().ok()).and_then(|destination| destination.image.digest.as_ref()),
+        job.baseline
+            .image
+            .as_ref()
+            .and_then(|image| image.digest.as_ref()),
+    ];
+    let listed = judged.iter().flat_map(|judgement| &judgement.listed);
+    (course.now.iter().flatten().chain(listed))
+        .filter(|instance| instance.release == Some(number))
+        .filter_map(|instance| instance.image.digest.as_ref())
+        .any(|digest| !known.contains(&Some(digest)))
 }
 
 /// Where nothing was released, whose fault that was; `None` where a release was made, or another reason stopped it.
 pub(crate) fn without_release(job: &Job<'_>, provider: &ProviderEnd) -> Option<Stage> {
     let made = match &job.course.releases_now {
         Some(list) => own_release(job).is_some_and(|own| list.iter().any(|release| release.number == own)),
-        None => false,
+        None => provider.began || provider.release.is_some(),
     };
     // One that was ended at the deadline told no cause of its own.
     if made || provider.succeeded() || provider.ended_by_us {
@@ -495,7 +519,12 @@ pub(crate) fn service_end(job: &Job<'_>) -> ServiceEnd {
         image: report.image,
         digest: report.digest,
         version: report.version,
-        answered: judgement.is_some_and(|judgement| judgement.answered),
+        // What a rollback shipped may be known by a word that others answer, too.
+        named: (job.expectation.kind != Purpose::Rollback || job.expectation.identity.named_before)
+            && judgement.is_some_and(|judgement| judgement.evidence == Evidence::App),
+        answered_path: judgement
+            .filter(|judgement| judgement.answered)
+            .map(|_| job.expectation.probe.path.clone()),
         serving: report
             .serving
             .filter(|serving| !serving.mixed)

@@ -17,9 +17,10 @@ use crate::deployment::witnesses::FlyWitnesses;
 use crate::deployment::{conclude, diagnose};
 use crate::effect::process::Child;
 use crate::instance::Instance;
+use crate::project::fly_toml::FlyToml;
 use crate::provider::fly::invocation::DeployCall;
 use crate::release::Release;
-use crate::verification::expectation::{Expectation, Kind as Verifying};
+use crate::verification::expectation::Expectation;
 use crate::verification::watch::{Change, Shipping, Watch};
 use crate::verification::{Judgement, Verdict};
 
@@ -488,7 +489,8 @@ async fn look_again(
             both = both => both,
         };
         let releases = releases.ok();
-        if !needed || machines.is_some() || Instant::now() >= until {
+        let seen = machines.is_some() && releases.is_some();
+        if !needed || seen || Instant::now() >= until {
             return Ok((machines, releases));
         }
         tokio::select! {
@@ -536,10 +538,10 @@ async fn stand_by_baseline(attempt: &Attempt<'_>, job: &mut Job<'_>) -> Result<(
     let phase = attempt
         .emitter
         .start(Phase::Verify, "nothing has moved; looking at what serves");
-    let mut expectation = job.expectation.clone();
-    expectation.kind = Verifying::Return;
-    expectation.target = expect::before_as_target(&job.baseline);
-    expectation.identity.mode = crate::project::Identity::Off;
+    let served = job.baseline.configuration.as_ref();
+    let served = served.map_or_else(|| job.shipment.file.clone(), |kept| FlyToml::parse(&kept.text));
+    let forced = job.witnesses.health.forced;
+    let expectation = expect::of_baseline(&job.expectation, &job.baseline, &served, forced);
     let deadline = Instant::now() + job.expectation.timeout;
     let judgement = verify(attempt, job, expectation, deadline).await?;
     let (stage, line) = match judgement.verdict {
@@ -585,13 +587,13 @@ pub(crate) async fn verify(
 
 /// Something is not good: what was shipped returns, in reverse order, where that may and can be.
 async fn put_right(attempt: &Attempt<'_>, jobs: &mut [Job<'_>], options: Options) -> Result<(), Interrupted> {
+    // Where one is unclear, only what is known to be bad returns; the good ones wait for a person beside it.
     let unclear = jobs.iter().any(|job| job.course.stage == Stage::Inconclusive);
+    let returns = |stage| stage == Stage::Refuted || (stage == Stage::Verified && !unclear);
     let diagnosis = diagnose::start(attempt, jobs);
-    if !unclear {
-        for job in jobs.iter_mut().rev() {
-            if matches!(job.course.stage, Stage::Refuted | Stage::Verified) {
-                returning::go_back(attempt, job, options.no_rollback).await?;
-            }
+    for job in jobs.iter_mut().rev() {
+        if returns(job.course.stage) {
+            returning::go_back(attempt, job, options.no_rollback).await?;
         }
     }
     diagnose::finish(attempt, jobs, diagnosis).await;

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::deployment::baseline::Baseline;
-use crate::deployment::job::{Destination, Shipment};
+use crate::deployment::job::{Destination, Heard, Shipment};
 use crate::deployment::prepare::public_groups;
 use crate::project::fly_toml::FlyToml;
 use crate::project::{Environment, Identity, PathRule, VerifySettings};
 use crate::release::{Image, ReleaseNumber};
 use crate::state::record::GitFacts;
+use crate::verification::Evidence;
 use crate::verification::expectation::{
     Baseline as Before, Expectation, GroupExpectation, Kind, PathAuthority, ProbePlan, Reach, Target,
 };
@@ -29,8 +30,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) forced: bool,
     pub(crate) target: Target,
     pub(crate) names: Naming,
-    /// The path answered 2xx when the target, or what serves, was last verified.
-    pub(crate) answered_before: bool,
+    /// How the target of a way back, or what serves, answered when it served.
+    pub(crate) heard: &'a Heard,
 }
 
 /// Which words name the target, and which name others.
@@ -52,13 +53,7 @@ pub(crate) fn expectation(ground: Ground<'_>) -> Expectation {
         baseline,
         ..
     } = ground;
-    let authority = match &verify.path {
-        PathRule::Named(_) => PathAuthority::Named,
-        PathRule::Check { .. } => PathAuthority::Check {
-            answered_before: baseline.answered || ground.answered_before,
-        },
-        PathRule::Root => PathAuthority::Root,
-    };
+    let authority = authority(kind, &verify.path, ground.heard);
     let known = kind != Kind::Live && !baseline.is_first();
     Expectation {
         kind,
@@ -88,6 +83,20 @@ pub(crate) fn expectation(ground: Ground<'_>) -> Expectation {
         },
         min_evidence: verify.min_evidence,
         timeout: verify.timeout,
+    }
+}
+
+/// What a redirect or 4xx on the path is worth. On a way back, what the target did not answer well is no witness now;
+/// forward, what `[verify]` names must be answered.
+fn authority(kind: Kind, rule: &PathRule, heard: &Heard) -> PathAuthority {
+    let answered_before = heard.answered(rule.path());
+    let way_back = matches!(kind, Kind::Return | Kind::Rollback);
+    match rule {
+        PathRule::Root => PathAuthority::Root,
+        PathRule::Named(_) if !way_back || answered_before || *heard == Heard::Unknown => {
+            PathAuthority::Named
+        }
+        PathRule::Named(_) | PathRule::Check { .. } => PathAuthority::Check { answered_before },
     }
 }
 
@@ -173,6 +182,7 @@ pub(crate) fn both(before: Option<&str>, after: Option<&str>) -> BTreeSet<String
 pub(crate) fn before_as_target(baseline: &Baseline) -> Target {
     Target {
         newest_before: None,
+        left: None,
         release: None,
         also: baseline.releases.clone(),
         image: baseline.image.clone(),
@@ -187,6 +197,7 @@ pub(crate) fn shipped_target(
 ) -> Target {
     Target {
         newest_before: newest,
+        left: None,
         release: None,
         also,
         image,
@@ -194,17 +205,20 @@ pub(crate) fn shipped_target(
 }
 
 /// What must be true after a return: the destination in all groups of its own configuration, judged by what it
-/// answered when it served.
+/// answered when it served. `verify` asks as its file says; `left` is the release that was refuted.
 pub(crate) fn of_return(
     forward: &Expectation,
     shipment: &Shipment,
     destination: &Destination,
     baseline: &Baseline,
-    newest: Option<ReleaseNumber>,
+    verify: &VerifySettings,
+    (newest, left): (Option<ReleaseNumber>, Option<ReleaseNumber>),
     forced: bool,
 ) -> Expectation {
     let mut expectation = forward.clone();
     expectation.kind = Kind::Return;
+    verify.path.path().clone_into(&mut expectation.probe.path);
+    expectation.probe.authority = authority(Kind::Return, &verify.path, &destination.heard);
     let served = baseline
         .image
         .as_ref()
@@ -215,6 +229,7 @@ pub(crate) fn of_return(
         BTreeSet::new()
     };
     expectation.target = shipped_target(newest, Some(destination.image.clone()), also);
+    expectation.target.left = left;
     expectation.groups = groups(&shipment.file, baseline, Kind::Return, forced);
     for (name, group) in &mut expectation.groups {
         // What the refuted release removed is made again; flyctl decides with how many.
@@ -232,26 +247,70 @@ pub(crate) fn of_return(
         .extend(forward.identity.expected.images.iter().cloned());
     others.shas.extend(forward.identity.expected.shas.iter().cloned());
     let names = as_it_answered(destination, others);
-    expectation.identity.expected = names.expected;
-    expectation.identity.others = names.others;
-    expectation.identity.both = BTreeSet::new();
-    if destination.version.is_none() {
+    if names.expected.is_empty() {
         // A target that named nothing is not judged by its name (DESIGN 6).
         expectation.identity.mode = Identity::Off;
     }
+    expectation.identity.expected = names.expected;
+    expectation.identity.others = names.others;
+    expectation.identity.named_before = names.named_before && destination.heard.answered(verify.path.path());
+    expectation.identity.both = BTreeSet::new();
     expectation
 }
 
-/// A target that is gone back to is expected to answer what it answered when it served; what named others does not
-/// name it, as far as it shared no name with them.
+/// What must be true where nothing moved: what served before, in its own groups and as many as they were. It is asked
+/// what it was asked before; its name was judged when it was shipped.
+pub(crate) fn of_baseline(
+    forward: &Expectation,
+    baseline: &Baseline,
+    file: &FlyToml,
+    forced: bool,
+) -> Expectation {
+    let mut expectation = forward.clone();
+    expectation.kind = Kind::Return;
+    expectation.target = before_as_target(baseline);
+    expectation.identity.mode = Identity::Off;
+    expectation.min_evidence = Evidence::State;
+    if expectation.probe.authority != PathAuthority::Root {
+        expectation.probe.authority = PathAuthority::Check {
+            answered_before: baseline.answered,
+        };
+    }
+    let mut named = groups(file, baseline, Kind::Return, forced);
+    let present = baseline
+        .instances
+        .iter()
+        .filter_map(|instance| instance.group.clone());
+    expectation.groups = present
+        .map(|name| {
+            let group = GroupExpectation {
+                named_before: true,
+                recreated: false,
+                ..named
+                    .remove(&name)
+                    .or_else(|| forward.groups.get(&name).cloned())
+                    .unwrap_or_default()
+            };
+            (name, group)
+        })
+        .collect();
+    expectation
+}
+
+/// A target that is gone back to is expected to answer what it answered when it served, unless others answered that,
+/// too; what named others does not name it.
 pub(crate) fn as_it_answered(destination: &Destination, mut others: Names) -> Naming {
     let mut expected = Names::default();
-    expected.words.extend(destination.version.clone());
+    let own = destination.version.as_ref();
+    expected.words.extend(
+        own.filter(|version| destination.named || !others.matches(version))
+            .cloned(),
+    );
     others
         .images
         .retain(|image| !image.is_same_as(&destination.image));
-    others.words.retain(|word| !expected.matches(word));
-    if let Some(version) = &destination.version {
+    if let Some(version) = own {
+        others.words.retain(|word| !Names::word(word).matches(version));
         let alone = |names: Names| !names.matches(version);
         others.shas.retain(|sha| {
             alone(Names {
@@ -269,7 +328,7 @@ pub(crate) fn as_it_answered(destination: &Destination, mut others: Names) -> Na
     Naming {
         expected,
         others,
-        named_before: destination.version.is_some(),
+        named_before: destination.named,
         both: BTreeSet::new(),
     }
 }

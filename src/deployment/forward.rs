@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use crate::deployment::attempt::{Attempt, Seen};
 use crate::deployment::baseline::Baseline;
 use crate::deployment::course::{self, Options};
 use crate::deployment::event::{Phase, What};
 use crate::deployment::expect::{self, Ground};
-use crate::deployment::job::{Course, Destination, Job, NoWay, Shipment};
+use crate::deployment::job::{Course, Destination, Heard, Job, NoWay, Shipment};
 use crate::deployment::prepare::{Facts, Look};
 use crate::deployment::recall;
 use crate::deployment::report::Ending;
@@ -19,7 +20,6 @@ use crate::error::{Error, Result};
 use crate::project::policy::bound;
 use crate::project::{Environment, Service};
 use crate::provider::fly::Flyctl;
-use crate::provider::fly::output::ips::Address;
 use crate::provider::fly::passthrough::{self, Passthrough};
 use crate::release::Image;
 use crate::rollback::{self, ReturnQuestion, ReturnTarget};
@@ -99,6 +99,7 @@ pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
         }
     };
     attempt.overridden = passed.overridden.iter().map(|rule| (*rule).to_owned()).collect();
+    let looked = Instant::now();
     phase.completed(plan::summary(&jobs));
     attempt.emitter.set_version(plan::version(&jobs));
     if request.dry_run {
@@ -117,7 +118,7 @@ pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
         }
     };
     attempt.locks = Some(locks);
-    if waited || rules::has_moved(&attempt, &history) {
+    if waited || rules::has_moved(&attempt, &history, looked) {
         // The baseline counts as of the lock: what happened while it was waited for is part of it.
         (jobs, history) = prepare(&attempt, request, &services, &checkout).await?;
         let frozen = session.freeze(environment)?;
@@ -174,7 +175,10 @@ pub(crate) async fn settle_the_past(
     {
         return Ok(Err(interrupted));
     }
-    for job in jobs.iter().filter(|job| job.migration_runs) {
+    // What was cut off may have begun its migration after the first look.
+    let may_run =
+        |job: &&Job<'_>| job.migration_runs || (!unfinished.is_empty() && job.shipment.release_command);
+    for job in jobs.iter().filter(may_run) {
         let waited = supersede::wait_for_migration(attempt, &phase_of_waits, job).await?;
         if waited.is_err() {
             return Ok(waited);
@@ -289,7 +293,10 @@ fn job<'s>(
         })
     });
     let image = image.map(|image| recall::complete(history, &service.app, image));
-    let address = health.forced || facts.addresses.iter().any(Address::is_public);
+    let address = facts.has_address(&health);
+    if let Some(warning) = facts.warning() {
+        attempt.emitter.warn(warning);
+    }
     let said = session.version();
     let shipping = recall::Shipping {
         image: image.as_ref(),
@@ -298,6 +305,8 @@ fn job<'s>(
         git: &checkout.facts,
     };
     let names = recall::naming(history, service, &baseline, recall.as_ref(), &shipping);
+    let asked = service.verify.path.path();
+    let heard = recall::heard(&baseline, recall.as_ref(), asked);
     let target = expect::shipped_target(baseline.newest, image.clone(), std::collections::BTreeSet::new());
     let expectation = expect::expectation(Ground {
         kind: Verifying::Forward,
@@ -310,7 +319,7 @@ fn job<'s>(
         forced: health.forced,
         target,
         names,
-        answered_before: recall.as_ref().is_some_and(|recall| recall.answered),
+        heard: &heard,
     });
     for warning in &baseline.already {
         attempt.emitter.warn(warning.clone());
@@ -410,7 +419,8 @@ fn destination(
                 .version
                 .clone()
                 .or_else(|| recall.and_then(|recall| recall.version.clone())),
-            answered: baseline.answered,
+            named: recall::named_itself(baseline, recall),
+            heard: recall::heard(baseline, recall, service.verify.path.path()),
         });
     }
     let question = ReturnQuestion {
@@ -438,7 +448,8 @@ fn destination(
                 release: target.release,
                 configuration,
                 version: target.version,
-                answered: target.entry.is_some_and(|entry| entry.answered),
+                named: target.entry.as_ref().is_some_and(recall::entry_named_itself),
+                heard: Heard::of(target.entry.as_ref()),
             })
         }
         other => Err(NoWay {

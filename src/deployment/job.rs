@@ -12,6 +12,7 @@ use crate::project::Service;
 use crate::project::fly_toml::FlyToml;
 use crate::provider::fly::Flyctl;
 use crate::release::{Image, Release, ReleaseNumber};
+use crate::state::history::Known;
 use crate::state::record::Configuration;
 use crate::verification::Judgement;
 use crate::verification::expectation::Expectation;
@@ -63,7 +64,34 @@ pub(crate) struct Destination {
     pub(crate) configuration: Option<Configuration>,
     /// What it answered when it served.
     pub(crate) version: Option<String>,
-    pub(crate) answered: bool,
+    /// Whether that names this very release.
+    pub(crate) named: bool,
+    /// What is known of how its health path was answered when it served.
+    pub(crate) heard: Heard,
+}
+
+/// What is known of how a release answered: on a path that was no witness then, it need not be one now.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Heard {
+    /// Nobody knows.
+    #[default]
+    Unknown,
+    /// It was asked, and these paths answered 2xx.
+    Well(Vec<String>),
+}
+
+impl Heard {
+    /// What an entry of the ledger says.
+    pub(crate) fn of(entry: Option<&Known>) -> Self {
+        entry.map_or(Self::Unknown, |entry| {
+            Self::Well(entry.answered_path.iter().cloned().collect())
+        })
+    }
+
+    /// Whether `path` answered 2xx.
+    pub(crate) fn answered(&self, path: &str) -> bool {
+        matches!(self, Self::Well(paths) if paths.iter().any(|known| known == path))
+    }
 }
 
 /// Why a return cannot go anywhere, and the command with which a person could all the same.
@@ -94,6 +122,8 @@ pub(crate) struct Course {
     /// The last list after flyctl had ended.
     pub(crate) now: Option<Vec<Instance>>,
     pub(crate) releases_now: Option<Vec<Release>>,
+    /// The newest release when the first return began; what is newer and holds its target is the return's own.
+    pub(crate) returning_since: Option<ReleaseNumber>,
     pub(crate) reasons: Vec<String>,
     pub(crate) warnings: Vec<String>,
     pub(crate) hints: Vec<String>,

@@ -11,14 +11,13 @@ use crate::deployment::baseline::Baseline;
 use crate::deployment::course;
 use crate::deployment::event::Phase;
 use crate::deployment::expect::{self, Ground, Naming};
-use crate::deployment::job::{Course, Job, NoWay, Shipment, Stage};
+use crate::deployment::job::{Course, Heard, Job, NoWay, Shipment, Stage};
 use crate::deployment::prepare::{Facts, Look, settings};
 use crate::deployment::witnesses::FlyWitnesses;
 use crate::deployment::{configuration, finish, plan, recall};
 use crate::error::{Error, Result};
 use crate::project::Service;
 use crate::provider::fly::Flyctl;
-use crate::provider::fly::output::ips::Address;
 use crate::release::{Image, ReleaseNumber};
 use crate::session::Session;
 use crate::state::history::History;
@@ -167,19 +166,24 @@ async fn job<'s>(
         .map_err(|failure| Session::unseen_error(attempt.environment, &failure))?;
     let (baseline, recall) = recall::baseline(history, attempt.environment, service, &facts);
     let file = file_of(service, &facts);
-    let address = health.forced || facts.addresses.iter().any(Address::is_public);
+    let address = facts.has_address(&health);
+    if let Some(warning) = facts.warning() {
+        attempt.emitter.warn(warning);
+    }
     let mut verify = settings(service, &attempt.environment.variables, facts.remote.as_ref());
     if let Some(timeout) = request.timeout {
         verify.timeout = timeout;
     }
-    // What runs names itself by its image, whether the ledger has heard of it or not.
+    let heard = Heard::of(recall.as_ref());
     let names = Naming {
         expected: recall::names(baseline.image.as_ref(), recall.as_ref()),
-        named_before: recall.as_ref().is_some_and(|recall| recall.version.is_some()),
+        others: recall::others(history, &service.app, &baseline, baseline.image.as_ref()),
+        named_before: recall::named_itself(&baseline, recall.as_ref()) && heard.answered(verify.path.path()),
         ..Naming::default()
     };
     let target = Target {
         newest_before: None,
+        left: None,
         release: request.release,
         also: std::collections::BTreeSet::new(),
         image: wanted(request, service, &baseline, &facts)?,
@@ -195,7 +199,7 @@ async fn job<'s>(
         forced: health.forced,
         target,
         names,
-        answered_before: recall.as_ref().is_some_and(|recall| recall.answered),
+        heard: &heard,
     });
     let workspace = tempfile::tempdir()
         .map_err(|error| Error::internal("cannot make a temporary folder").cause(error))?;

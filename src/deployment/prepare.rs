@@ -29,8 +29,8 @@ pub(crate) struct Facts {
     pub(crate) machines: Vec<Instance>,
     /// Newest first.
     pub(crate) releases: Vec<Release>,
-    /// Empty where nothing public could lead to the app, or the list was refused.
-    pub(crate) addresses: Vec<Address>,
+    /// Empty where nothing public could lead to the app; `None` where something could, and the list could not be had.
+    pub(crate) addresses: Option<Vec<Address>>,
     /// `config show`, where it was asked for and answered.
     pub(crate) remote: Option<Value>,
     /// By instance; only those that were awake and that something public leads to were asked.
@@ -49,6 +49,21 @@ pub(crate) struct Look<'a> {
     pub(crate) remote: bool,
     /// Whether instances are asked for their health.
     pub(crate) ask: bool,
+}
+
+impl Facts {
+    /// Whether the app is asked: something public leads to it, a URL was given, or nobody knows. What is asked in vain
+    /// then is no witness; what is not asked is never seen to be bad.
+    pub(crate) fn has_address(&self, health: &HealthUrl) -> bool {
+        let public = |list: &Vec<Address>| list.iter().any(Address::is_public);
+        health.forced || self.addresses.as_ref().is_none_or(public)
+    }
+
+    /// What a person should know of this look.
+    pub(crate) fn warning(&self) -> Option<&'static str> {
+        let unknown = "the app's addresses could not be listed; it is asked as if it had a public one";
+        self.addresses.is_none().then_some(unknown)
+    }
 }
 
 impl Look<'_> {
@@ -82,7 +97,7 @@ impl Look<'_> {
         let mut facts = Facts {
             machines,
             releases: releases?,
-            addresses: addresses.unwrap_or_default(),
+            addresses,
             remote,
             answers: BTreeMap::new(),
         };
@@ -104,7 +119,7 @@ impl Look<'_> {
         else {
             return BTreeMap::new();
         };
-        if !self.health.forced && !facts.addresses.iter().any(Address::is_public) {
+        if !facts.has_address(self.health) {
             return BTreeMap::new();
         }
         let groups = public_groups(file, self.health.forced, &facts.machines);
@@ -178,5 +193,39 @@ pub(crate) fn public_groups(file: &FlyToml, forced: bool, instances: &[Instance]
         groups.into_iter().take(1).filter(leads_to).collect()
     } else {
         public
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::Facts;
+    use crate::provider::fly::output::ips;
+    use crate::session::HealthUrl;
+
+    #[test]
+    fn an_app_is_asked_where_nobody_knows_whether_something_leads_to_it() {
+        let public = br#"[{"ID": "1", "Address": "2a09::1", "Type": "v6", "Region": "global"}]"#;
+        for (listed, forced, asked, warned) in [
+            (Some(&public[..]), false, true, false),
+            (Some(&b"[]"[..]), false, false, false),
+            (Some(&b"[]"[..]), true, true, false),
+            (None, false, true, true),
+        ] {
+            let facts = Facts {
+                machines: Vec::new(),
+                releases: Vec::new(),
+                addresses: listed.map(|list| ips::parse(list).unwrap()),
+                remote: None,
+                answers: BTreeMap::new(),
+            };
+            let health = HealthUrl {
+                base: String::new(),
+                forced,
+            };
+            assert_eq!(facts.has_address(&health), asked, "{listed:?} {forced}");
+            assert_eq!(facts.warning().is_some(), warned, "{listed:?}");
+        }
     }
 }

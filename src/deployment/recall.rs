@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::deployment::baseline::Baseline;
 use crate::deployment::expect::{self, Naming, names_of};
+use crate::deployment::job::Heard;
 use crate::deployment::prepare::{Facts, settings};
 use crate::effect::clock;
 use crate::instance::Instance;
@@ -15,6 +16,7 @@ use crate::project::{Environment, Service};
 use crate::release::Image;
 use crate::state::history::{History, Known, Unfinished};
 use crate::state::record::{GitFacts, Outcome};
+use crate::verification::expectation::Reach;
 use crate::verification::identity::Names;
 
 /// How many entries are looked through for versions that name other releases.
@@ -106,7 +108,8 @@ pub(crate) fn naming(
         .and_then(|git| git.describe.as_deref());
     let after = git.and_then(|git| git.describe.as_deref());
     Naming {
-        named_before: named_itself(baseline, known),
+        named_before: named_itself(baseline, known)
+            && (baseline.version.is_some() || Heard::of(known).answered(service.verify.path.path())),
         both: expect::both(before, after),
         expected,
         others,
@@ -115,22 +118,18 @@ pub(crate) fn naming(
 
 /// What names other releases than `image`: the baseline's answer, and what the ledger holds.
 pub(crate) fn others(history: &History, app: &str, baseline: &Baseline, image: Option<&Image>) -> Names {
+    let is_ours = |other: &Image| image.is_some_and(|image| image.is_same_as(other));
     let mut others = Names::default();
-    others.words.extend(baseline.version.clone());
-    if let Some(image) = &baseline.image {
-        others.images.push(image.clone());
+    if let Some(served) = baseline.image.as_ref().filter(|served| !is_ours(served)) {
+        others.words.extend(baseline.version.clone());
+        others.images.push(served.clone());
     }
     for (at, row) in history.rows_of(app).take(VERSIONS) {
         if row.shipped.image.is_none() {
             continue;
         }
         let Ok(entry) = history.known(at) else { continue };
-        let same = entry
-            .image
-            .as_ref()
-            .zip(image)
-            .is_some_and(|(one, other)| one.is_same_as(other));
-        if !same {
+        if !entry.image.as_ref().is_some_and(is_ours) {
             others.words.extend(entry.version);
             if entry.built {
                 others.shas.extend(entry.git.and_then(|git| git.sha));
@@ -140,13 +139,18 @@ pub(crate) fn others(history: &History, app: &str, baseline: &Baseline, image: O
     others
 }
 
-/// The service named its own release at the baseline, or when it was last verified.
-fn named_itself(baseline: &Baseline, known: Option<&Known>) -> bool {
+/// Whether the service named its own release at the baseline, or when it was last verified. A word that it always
+/// answers names none, however often it was seen.
+pub(crate) fn named_itself(baseline: &Baseline, known: Option<&Known>) -> bool {
     let own = names(baseline.image.as_ref(), known);
-    match &baseline.version {
-        Some(version) => own.matches(version),
-        None => known.is_some_and(|known| known.version.is_some()),
-    }
+    let answered = known.and_then(|known| known.version.as_ref());
+    (baseline.version.as_ref().or(answered)).is_some_and(|version| own.matches(version))
+}
+
+/// Whether what an entry of the ledger answered names its own release.
+pub(crate) fn entry_named_itself(entry: &Known) -> bool {
+    let own = names(entry.image.as_ref(), Some(entry));
+    (entry.version.as_ref()).is_some_and(|version| own.matches(version))
 }
 
 /// What names a release that the ledger may know.
@@ -154,7 +158,23 @@ pub(crate) fn names(image: Option<&Image>, known: Option<&Known>) -> Names {
     let git: Option<&GitFacts> = known
         .filter(|known| known.built)
         .and_then(|known| known.git.as_ref());
-    names_of(image, None, git, known.and_then(|known| known.version.as_deref()))
+    let answered = known
+        .filter(|known| known.named)
+        .and_then(|known| known.version.as_deref());
+    names_of(image, None, git, answered)
+}
+
+/// What is known of how the release that serves answers; `asked` is the path that it was asked on just now.
+pub(crate) fn heard(baseline: &Baseline, known: Option<&Known>, asked: &str) -> Heard {
+    match (Heard::of(known), baseline.answered, baseline.reach) {
+        (Heard::Well(mut paths), true, _) => {
+            paths.push(asked.to_owned());
+            Heard::Well(paths)
+        }
+        (Heard::Unknown, true, _) => Heard::Well(vec![asked.to_owned()]),
+        (Heard::Unknown, false, Some(Reach::ReachableBefore)) => Heard::Well(Vec::new()),
+        (heard, false, _) => heard,
+    }
 }
 
 /// The newest attempt that was cut off, if any was.

@@ -15,6 +15,7 @@ use crate::deployment::job::{Destination, Job, Stage};
 use crate::deployment::ship::{Conditions, ProviderEnd, Shipped, ship};
 use crate::deployment::shipment;
 use crate::deployment::stages::Stages;
+use crate::deployment::witnesses::FlyWitnesses;
 use crate::effect::process::Invocation;
 use crate::instance::{CheckState, Instance, InstanceState};
 use crate::output::human::short_image;
@@ -77,10 +78,11 @@ fn named(destination: &Destination) -> String {
 #[expect(clippy::unnecessary_wraps, reason = "the caller returns what it gets")]
 fn give_up(attempt: &Attempt<'_>, job: &mut Job<'_>, reason: &str) -> Result<(), Interrupted> {
     if job.course.stage == Stage::Verified {
-        // Good by itself; it only stays because it cannot go with the others.
+        // Good by itself, but beside what has returned: the environment is on neither release.
         job.course
-            .warnings
+            .reasons
             .push(format!("not returned with the others: {reason}"));
+        job.course.stage = Stage::Broken;
         return Ok(());
     }
     attempt.emitter.emit(&What::RollbackFailed {
@@ -119,7 +121,16 @@ async fn try_until_back(
             )
             .await?;
         }
-        let list = job.flyctl.releases(job.app()).await.ok();
+        let list = job.flyctl.releases(job.app()).await;
+        if let Err(failure) = &list
+            && Instant::now() + PAUSE < deadline
+        {
+            // Whether somebody else released meanwhile has to be seen before anything is shipped over it.
+            let why = format!("Fly's releases cannot be listed: {failure}");
+            pause(&mut interrupts, Instant::now() + PAUSE, phase, &why).await?;
+            continue;
+        }
+        let list = list.ok();
         if let Some(theirs) = list.as_ref().and_then(|list| conclude::somebody_elses(job, list)) {
             job.course.reasons.push(format!(
                 "not returned: {theirs} is somebody else's, and nothing is returned over it"
@@ -127,21 +138,29 @@ async fn try_until_back(
             job.course.stage = Stage::Broken;
             return Ok(());
         }
-        let newest = list
-            .iter()
-            .flatten()
-            .map(|release| release.number)
-            .max()
-            .or(job.baseline.newest);
+        let left = conclude::own_release(job);
+        let newest = (list.iter().flatten().map(|release| release.number))
+            .chain(left)
+            .chain(job.baseline.newest)
+            .max();
+        job.course.returning_since = job.course.returning_since.or(newest);
         if let Err(error) = attempt.still_ours() {
             return give_up(attempt, job, &error.message);
         }
-        let (call, expectation) = match prepare(job, destination, newest) {
+        let (call, witnesses, expectation) = match prepare(job, destination, (newest, left)) {
             Ok(prepared) => prepared,
             Err(reason) => return give_up(attempt, job, &reason),
         };
-        let (provider, judgement) =
-            once(attempt, job, &call, expectation, deadline, phase, &mut interrupts).await?;
+        let (provider, judgement) = once(
+            attempt,
+            job,
+            (&call, &witnesses),
+            expectation,
+            deadline,
+            phase,
+            &mut interrupts,
+        )
+        .await?;
         let verdict = judgement.verdict;
         let reason = judgement.reasons.first().cloned().unwrap_or_default();
         let warnings = judgement.warnings.clone();
@@ -203,15 +222,20 @@ async fn pause(
 fn prepare(
     job: &mut Job<'_>,
     destination: &Destination,
-    newest: Option<ReleaseNumber>,
-) -> Result<(Invocation, Expectation), String> {
+    releases: (Option<ReleaseNumber>, Option<ReleaseNumber>),
+) -> Result<(Invocation, FlyWitnesses, Expectation), String> {
     let shipment = shipment::back(job.service, destination, &job.shipment)?;
+    let witnesses = FlyWitnesses {
+        verify: job.witnesses.verify.asking_as(&shipment.file),
+        ..job.witnesses.clone()
+    };
     let expectation = expect::of_return(
         &job.expectation,
         &shipment,
         destination,
         &job.baseline,
-        newest,
+        &witnesses.verify,
+        releases,
         job.witnesses.health.forced,
     );
     let call = DeployCall {
@@ -231,7 +255,7 @@ fn prepare(
     let (invocation, _) = job.flyctl.deploy(&call);
     // flyctl reads the copy after this function; the job keeps it until the end.
     job.course.workspaces.push(shipment.workspace);
-    Ok((invocation, expectation))
+    Ok((invocation, witnesses, expectation))
 }
 
 /// `immediate` when less than half of the instances are good, else `rolling`; never canary or bluegreen (DESIGN 7).
@@ -259,7 +283,7 @@ pub(crate) fn strategy(now: Option<&[Instance]>, before: &[Instance]) -> &'stati
 async fn once(
     attempt: &Attempt<'_>,
     job: &Job<'_>,
-    call: &Invocation,
+    (call, witnesses): (&Invocation, &FlyWitnesses),
     expectation: Expectation,
     deadline: Instant,
     phase: &Running,
@@ -267,7 +291,7 @@ async fn once(
 ) -> Result<(ProviderEnd, Judgement), Interrupted> {
     let listener = on_change(attempt, &job.service.name, false);
     let timeout = expectation.timeout;
-    let mut watch = Watch::new(&job.witnesses, expectation, deadline, listener);
+    let mut watch = Watch::new(witnesses, expectation, deadline, listener);
     let stages = Stages::Within(phase);
     let mark = |group, start| attempt.record_mark("return", &job.service.name, group, start, true);
     let beat = || attempt.session.heartbeat(attempt.environment);

@@ -1,5 +1,9 @@
 //! Policy, asked with the facts of this deployment: the decisions themselves are in `project::policy`.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use crate::deployment::attempt::{Attempt, Seen};
 use crate::deployment::backward::Request as RollbackRequest;
 use crate::deployment::configuration;
@@ -250,11 +254,15 @@ pub(crate) fn unfinished(history: &History) -> Vec<Unfinished> {
     recall::unfinished(history, false)
 }
 
-/// Whether another attempt was recorded since the ledger was read.
-pub(crate) fn has_moved(attempt: &Attempt<'_>, history: &History) -> bool {
+/// For how long a look counts: releases of others are made in seconds, and a person may think for minutes.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// Whether something may be otherwise than when it was looked at: time has passed, or another attempt was recorded.
+pub(crate) fn has_moved(attempt: &Attempt<'_>, history: &History, looked: Instant) -> bool {
     let newest = |history: &History| history.newest_id();
-    attempt
-        .ledger
-        .read()
-        .is_ok_and(|now| newest(&now) != newest(history))
+    looked.elapsed() > FRESH
+        || attempt
+            .ledger
+            .read()
+            .is_ok_and(|now| newest(&now) != newest(history))
 }

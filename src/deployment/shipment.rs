@@ -76,7 +76,12 @@ pub(crate) fn back(
     let configuration = destination
         .configuration
         .clone()
-        .or_else(|| forward.configuration.clone())
+        .or_else(|| {
+            // No flag of this call reaches a return (DESIGN 2).
+            let flags = Vec::new();
+            let forward = forward.configuration.clone();
+            forward.map(|forward| Configuration { flags, ..forward })
+        })
         .ok_or_else(|| "no configuration of that release is known".to_owned())?;
     of_target(service, destination, configuration, false)
 }

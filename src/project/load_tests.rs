@@ -292,9 +292,7 @@ fn values_come_from_where_they_are_set() {
         .unwrap();
     let environment = &project.environments[0];
     let verify = &environment.services[0].verify;
-    assert!(
-        matches!(&verify.path, PathRule::Check { path, method, .. } if path == "/up" && method == "HEAD")
-    );
+    assert!(matches!(&verify.path, PathRule::Check { path, .. } if path == "/up" && verify.method == "HEAD"));
     assert_eq!(verify.method, "HEAD");
     assert_eq!(
         verify.timeout,

@@ -162,7 +162,6 @@ pub(crate) enum PathRule {
     /// That of the HTTP check on the public service's own port.
     Check {
         path: String,
-        method: String,
         /// Without `Host`.
         headers: Vec<(String, String)>,
     },

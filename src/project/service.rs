@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::diagnostics::Problem;
 use super::discover::{DEFAULT, PLAIN, normal, shown};
 use super::document::{self, Document, LARGEST, Node, Tree, Unread, Unreadable, read_bytes};
-use super::fly_toml::{FlyToml, check, lint};
+use super::fly_toml::{CheckConfig, FlyToml, check, lint};
 use super::keys::{
     SERVICE_CONFIG, SERVICE_CONTEXT, SERVICE_NEEDS, SERVICE_PATH, VERIFY_BAKE, VERIFY_HEADERS, VERIFY_HOST,
     VERIFY_IDENTITY, VERIFY_MIN_EVIDENCE, VERIFY_PATH, VERIFY_SUCCESSES, VERIFY_TIMEOUT,
@@ -261,26 +261,14 @@ fn verify(settler: &mut Settler<'_>, toml: Option<&FlyToml>, file: &str) -> Veri
         _ if is_given => (PathRule::Named(path), "GET".to_owned()),
         None => (PathRule::Root, "GET".to_owned()),
         Some(check) => {
-            let method = check.method.as_deref().unwrap_or("GET").to_ascii_uppercase();
-            let of_check: Vec<(String, String)> = check
-                .headers
-                .iter()
-                .filter(|(name, _)| !name.eq_ignore_ascii_case("host"))
-                .cloned()
-                .collect();
-            for (name, value) in &of_check {
-                if !headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name)) {
-                    headers.push((name.clone(), HeaderValue::Plain(value.clone())));
-                }
-            }
             let rule = PathRule::Check {
                 path,
-                method: method.clone(),
-                headers: of_check,
+                headers: headers_of(check),
             };
-            (rule, method)
+            (rule, method_of(check))
         }
     };
+    add(&mut headers, &path);
 
     let with_grace = toml
         .and_then(FlyToml::grace_period)
@@ -324,6 +312,64 @@ fn verify(settler: &mut Settler<'_>, toml: Option<&FlyToml>, file: &str) -> Veri
             "checks" => Evidence::Checks,
             _ => Evidence::State,
         },
+    }
+}
+
+fn method_of(check: &CheckConfig) -> String {
+    check.method.as_deref().unwrap_or("GET").to_ascii_uppercase()
+}
+
+/// The headers of a check without `Host`, which is the app's own name there.
+fn headers_of(check: &CheckConfig) -> Vec<(String, String)> {
+    let headers = check.headers.iter();
+    headers
+        .filter(|(name, _)| !name.eq_ignore_ascii_case("host"))
+        .cloned()
+        .collect()
+}
+
+/// Adds the headers of the check that is asked, where none of the same name is given.
+fn add(headers: &mut Vec<(String, HeaderValue)>, rule: &PathRule) {
+    let PathRule::Check { headers: own, .. } = rule else {
+        return;
+    };
+    for (name, value) in own {
+        if !headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name)) {
+            headers.push((name.clone(), HeaderValue::Plain(value.clone())));
+        }
+    }
+}
+
+impl VerifySettings {
+    /// The same, but asking as the checks of another configuration do: that of the release which is gone back to.
+    /// What `[verify] path` names is asked of every release.
+    pub(crate) fn asking_as(&self, file: &FlyToml) -> Self {
+        let mut settings = self.clone();
+        if let PathRule::Named(_) = self.path {
+            return settings;
+        }
+        if let PathRule::Check { headers, .. } = &self.path {
+            let is_of_check = |(name, value): &(String, HeaderValue)| {
+                let own = headers.iter().find(|(own, _)| own == name);
+                own.is_some_and(|(_, own)| *value == HeaderValue::Plain(own.clone()))
+            };
+            settings.headers.retain(|header| !is_of_check(header));
+        }
+        let public = file.public_group();
+        let check = public.as_ref().and_then(|(_, group)| group.health_check());
+        (settings.path, settings.method) = match check {
+            None => (PathRule::Root, "GET".to_owned()),
+            Some(check) => {
+                let path = check.path.as_deref().unwrap_or_default();
+                let rule = PathRule::Check {
+                    path: format!("/{}", path.trim_start_matches('/')),
+                    headers: headers_of(check),
+                };
+                (rule, method_of(check))
+            }
+        };
+        add(&mut settings.headers, &settings.path);
+        settings
     }
 }
 

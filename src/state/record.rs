@@ -185,9 +185,12 @@ pub(crate) struct ServiceEnd {
     pub(crate) digest: Option<Digest>,
     /// What the answer named as its version, if it named one.
     pub(crate) version: Option<String>,
-    /// The path that was asked answered 2xx.
+    /// Whether that names this very release, rather than being a word that others answer, too.
     #[serde(default)]
-    pub(crate) answered: bool,
+    pub(crate) named: bool,
+    /// The path that answered 2xx, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) answered_path: Option<String>,
     /// What serves at the end.
     pub(crate) serving: Option<Served>,
     /// Whether what serves was itself verified, as a return does; only said where it is not what was shipped.

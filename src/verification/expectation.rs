@@ -58,6 +58,8 @@ pub(crate) struct Target {
     pub(crate) release: Option<ReleaseNumber>,
     /// Older releases that are the same one: where a return goes, what served before (same file, same digest).
     pub(crate) also: BTreeSet<ReleaseNumber>,
+    /// Of a return: the release that is left. What runs it was not returned, whatever its digest.
+    pub(crate) left: Option<ReleaseNumber>,
     /// Name and digest, as far as known; what an instance shows completes it.
     pub(crate) image: Option<Image>,
 }
@@ -142,6 +144,14 @@ impl Place {
 }
 
 impl Target {
+    /// Whether `instance` has not been updated since, and runs what may stay: `updated` counts where no release is named.
+    pub(crate) fn is_untouched(&self, instance: &Instance, updated: bool) -> bool {
+        match instance.release {
+            Some(release) => Some(release) <= self.newest_before && Some(release) != self.left,
+            None => !updated,
+        }
+    }
+
     /// Where `instance` stands; `digest` is that of the target as far as instances have shown it.
     pub(crate) fn place(&self, kind: Kind, instance: &Instance, digest: Option<&Digest>) -> Place {
         let agrees = self.agrees(instance, digest);

@@ -67,6 +67,14 @@ pub(crate) enum Finding {
 }
 
 impl Names {
+    /// One word alone.
+    pub(crate) fn word(word: &str) -> Self {
+        Self {
+            words: BTreeSet::from([word.to_owned()]),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.words.is_empty() && self.images.is_empty() && self.shas.is_empty()
     }

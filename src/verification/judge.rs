@@ -223,7 +223,7 @@ impl<'a> Bench<'a> {
         if let Phase::Bake { until } = self.phase {
             match until {
                 None => return (None, true, false),
-                Some(until) if self.out_of_time || self.listed_since(until) => {}
+                Some(until) if self.listed_since(until) => {}
                 Some(until) => return (None, true, self.now >= until),
             }
         }

@@ -872,3 +872,48 @@ async fn a_return_goes_on_without_a_host_that_is_lost() {
         expect(case, &stage.verdict().await, verdict, said);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_still_runs_the_release_that_was_left_has_not_returned() {
+    // The same image with another configuration: the return shipped v43, and `b` stayed behind.
+    for (case, behind, verdict, said) in [
+        ("on what is left", 42, R, "b (fra): it still runs release v42"),
+        ("on what served before", 41, V, ""),
+    ] {
+        let stage = Stage::new()
+            .each(|one| *one = on_release(one.clone(), 43, NEW))
+            .one("b", |b| *b = on_release(b.clone(), behind, NEW))
+            .expecting(|expectation| {
+                expectation.kind = Kind::Return;
+                expectation.target.newest_before = Some(ReleaseNumber(42));
+                expectation.target.left = Some(ReleaseNumber(42));
+                expectation.target.also = [ReleaseNumber(41)].into();
+            });
+        expect(case, &stage.play(Duration::ZERO).await.judgement, verdict, said);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_was_moved_meanwhile_is_another_image() {
+    let theirs = |cast: &mut super::stage::Cast| {
+        for id in ["a", "b"] {
+            *cast.get(id) = on_release(instance(id), 43, "sha256:theirs");
+        }
+    };
+    let stage = Stage::new()
+        .expecting(|expectation| {
+            let image = expectation.target.image.take();
+            expectation.target.image = image.map(|image| crate::release::Image {
+                digest: None,
+                ..image
+            });
+        })
+        .shipping_for(Duration::from_secs(5))
+        .at(Duration::from_secs(3), theirs);
+    expect(
+        "moved",
+        &stage.play(Duration::ZERO).await.judgement,
+        R,
+        "release v43",
+    );
+}

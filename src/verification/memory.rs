@@ -175,7 +175,14 @@ impl Memory {
                     })
                     .min_by_key(|instance| instance.release),
             };
-            if let Some(digest) = bearer.and_then(|instance| instance.image.digest.clone()) {
+            // What a later release of the same tag shows says nothing of the one that was shipped.
+            let says = |instance: &&Instance| {
+                expectation.kind == Kind::Live || self.digest.is_none() || instance.release <= self.release
+            };
+            if let Some(digest) = bearer
+                .filter(says)
+                .and_then(|instance| instance.image.digest.clone())
+            {
                 self.digest = Some(digest);
             }
         }
@@ -302,6 +309,12 @@ impl Memory {
             seen.anchor = seen.anchor.max(now);
             seen.answers = Answers::default();
         }
+    }
+
+    /// When the instance that was updated last got its update.
+    pub(crate) fn last_update(&self) -> Option<Instant> {
+        let present = self.instances.values().filter(|seen| seen.present);
+        present.map(|seen| seen.anchor).max()
     }
 
     /// Whether a person had put it away before and it still is; what runs again counts again.

@@ -349,6 +349,7 @@ fn expectation(baseline: Vec<Instance>) -> Expectation {
         app: "shop".into(),
         target: Target {
             newest_before: Some(ReleaseNumber(41)),
+            left: None,
             image: Some(Image::parse("registry.fly.io/shop:v2")),
             ..Target::default()
         },

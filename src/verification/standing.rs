@@ -135,10 +135,7 @@ impl View<'_> {
             .target
             .agrees(instance, self.memory.digest.as_ref())
             .unwrap_or(false);
-        let untouched = match instance.release {
-            Some(release) => Some(release) <= self.expectation.target.newest_before,
-            None => !seen.updated,
-        };
+        let untouched = self.expectation.target.is_untouched(instance, seen.updated);
         let stale = kind == Kind::Return && agrees && untouched;
         if let Some(standing) = self.place(seen, stale) {
             return standing;

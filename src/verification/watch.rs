@@ -14,9 +14,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::effect::http::Answer;
 use crate::instance::{Instance, InstanceState};
 use crate::release::{Image, ReleaseNumber};
-use crate::verification::expectation::{Expectation, Kind, Reach};
+use crate::verification::expectation::{Expectation, Kind, Reach, SHORTEST_FOR_STATE};
 use crate::verification::judge::{Phase, Step, judge};
-use crate::verification::memory::Memory;
+use crate::verification::memory::{Memory, Seen};
 use crate::verification::probe::{self, Probed};
 use crate::verification::standing::Standing;
 use crate::verification::{Judgement, Verdict};
@@ -206,6 +206,10 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
     /// Goes on watching for `duration` after a good verdict; anything bad refutes. A newer release of the same
     /// digest is verified and baked anew.
     pub(crate) async fn bake(&mut self, duration: Duration) -> Judgement {
+        // What was good keeps its whole bake, and an instance that is updated meanwhile its own time: the deadline of
+        // the deployment bounds what leads to the verdict.
+        let own = duration + self.expectation.timeout.max(SHORTEST_FOR_STATE);
+        self.deadline = self.deadline.max(Instant::now() + own);
         self.run(Phase::Bake { until: None }, duration, None).await
     }
 
@@ -295,7 +299,15 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
                     step = judge(&self.expectation, &self.memory, *phase, now, out_of_time);
                 }
                 (false, Some(_)) => *until = None,
-                _ => {}
+                // An update that was good at the next look already starts the bake anew, too.
+                (true, Some(at)) => {
+                    *until = Some(
+                        self.memory
+                            .last_update()
+                            .map_or(at, |update| at.max(update + bake)),
+                    )
+                }
+                (false, None) => {}
             }
         }
         self.tell(&step);
@@ -400,8 +412,8 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
                 .and_then(|group| self.expectation.groups.get(group))
                 .is_some_and(|group| self.expectation.asks(group));
             let awake = seen.instance.state == InstanceState::Started;
-            let on_target = seen.place.is_on_target()
-                || (self.memory.ended.is_some() && self.is_untouched_target(&seen.instance));
+            let on_target =
+                seen.place.is_on_target() || (self.memory.ended.is_some() && self.is_untouched_target(seen));
             seen.present
                 && public
                 && on_target
@@ -412,13 +424,11 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
     }
 
     /// What a return need not have touched.
-    fn is_untouched_target(&self, instance: &Instance) -> bool {
+    fn is_untouched_target(&self, seen: &Seen) -> bool {
+        let target = &self.expectation.target;
         self.expectation.kind == Kind::Return
-            && self
-                .expectation
-                .target
-                .agrees(instance, self.memory.digest.as_ref())
-                == Some(true)
+            && target.is_untouched(&seen.instance, seen.updated)
+            && target.agrees(&seen.instance, self.memory.digest.as_ref()) == Some(true)
     }
 
     fn asks_shared(&self) -> bool {

@@ -353,3 +353,40 @@ async fn what_is_live_is_judged_by_itself() {
         .await;
     assert_eq!(named.verdict, Verdict::Refuted, "`--release` is meant");
 }
+
+/// The deadline bounds what leads to the verdict; the bake that follows is kept whole, and held to nothing shorter.
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_the_deployment_cuts_no_bake_short() {
+    let late = |mut stage: Stage| {
+        stage.timeout = seconds(4);
+        stage
+    };
+    let dies = Stage::new().at(seconds(8), |cast| {
+        cast.answers = vec![("*", response(503, &[], ""))]
+    });
+    let came = late(dies).play(BAKE).await;
+    assert_eq!(came.judgement.verdict, Verdict::Refuted, "{:?}", came.judgement);
+    let blinks = Stage::new()
+        .at(seconds(5), |cast| {
+            cast.answers = vec![("b", Answer::NoConnection("refused".into())), ("*", good("v2"))]
+        })
+        .at(seconds(7), |cast| cast.answers = vec![("*", good("v2"))]);
+    let came = late(blinks).play(BAKE).await;
+    assert_eq!(came.judgement.verdict, Verdict::Verified, "{:?}", came.judgement);
+    assert!(came.after >= BAKE, "{:?}", came.after);
+}
+
+/// An update that is good at the very next look was never seen to be anything else.
+#[tokio::test(start_paused = true)]
+async fn an_update_between_two_looks_starts_the_bake_anew() {
+    let stage = Stage::new()
+        .expecting(|expectation| expectation.probe.address = false)
+        .at(seconds(6), |cast| {
+            let one = cast.get("b");
+            *one = on_release(one.clone(), 43, NEW);
+            one.version = "updated".into();
+        });
+    let came = stage.play(BAKE).await;
+    assert_eq!(came.judgement.verdict, Verdict::Verified, "{:?}", came.judgement);
+    assert!(came.after >= seconds(6) + BAKE, "{:?}", came.after);
+}

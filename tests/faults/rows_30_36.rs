@@ -366,6 +366,33 @@ fn fault_36_somebody_elses_release_supersedes_ours() {
     assert_eq!(scene.deploys(), 1, "nothing is returned over theirs");
 }
 
+/// A tag that is used again names their image as well as ours; the digest tells them apart.
+#[test]
+fn fault_36_somebody_else_uses_our_tag_again() {
+    let scene = Scene::builder().ready();
+    bare_concurrent(&scene);
+    // When ours has run for a while, and right before flyctl ends.
+    let update = "mutation updateRelease";
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    for order in [
+        json!({"do": "image", "image": image("v2"), "digest": digest, "on_call": update, "skip": 1}),
+        json!({
+            "do": "new_release", "app": "shop", "image": image("v2"), "user": "colleague@example.com", "moves": true,
+            "on_call": update, "skip": 1,
+        }),
+    ] {
+        scene.order(order);
+    }
+    let document = scene.deploy("v2").run().concludes("broken", 8);
+    assert!(said(&document).contains("colleague@example.com"), "{document:#}");
+    let serves = scene.truth().machines("shop");
+    assert!(
+        serves.iter().all(|machine| machine.digest == digest),
+        "{serves:#?}"
+    );
+    assert_eq!(scene.deploys(), 1, "nothing is returned over theirs");
+}
+
 #[test]
 fn fault_36_somebody_elses_deploy_fails_on_our_lease() {
     let scene = Scene::builder()

@@ -17,7 +17,7 @@ use toml::{Table, Value};
 use super::document::Document;
 use super::duration;
 
-pub(crate) use groups::{GroupConfig, PublicPort};
+pub(crate) use groups::{CheckConfig, GroupConfig, PublicPort};
 
 /// The strategies that flyctl knows (REFERENCE 2.1).
 pub(crate) const STRATEGIES: [&str; 4] = ["rolling", "immediate", "canary", "bluegreen"];

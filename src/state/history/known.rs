@@ -37,8 +37,10 @@ pub(crate) struct Known {
     pub(crate) configuration: Option<Configuration>,
     pub(crate) release_command: bool,
     pub(crate) version: Option<String>,
-    /// The path that was asked answered 2xx.
-    pub(crate) answered: bool,
+    /// Whether that names this very release, rather than being a word that others answer, too.
+    pub(crate) named: bool,
+    /// The path that answered 2xx, where one did.
+    pub(crate) answered_path: Option<String>,
     /// How many instances each process group had when it was judged.
     pub(crate) instances: BTreeMap<String, usize>,
 }
@@ -87,7 +89,8 @@ impl History {
             configuration: None,
             release_command: false,
             version: None,
-            answered: false,
+            named: false,
+            answered_path: None,
             instances: BTreeMap::new(),
         };
         if let Some(start) = attempt.start {
@@ -110,7 +113,8 @@ impl History {
                 known.image = shipped.or(known.image).map(|it| it.with_digest(service.digest));
                 known.verdict = Some(service.verdict);
                 known.version = service.version;
-                known.answered = service.answered;
+                known.named = service.named;
+                known.answered_path = service.answered_path;
             }
         }
         Ok(known)

@@ -253,6 +253,7 @@ pub(super) fn expectation(world: &World) -> Expectation {
         app: "shop".into(),
         target: Target {
             newest_before: (!live).then_some(ReleaseNumber(41)),
+            left: None,
             image: (!live).then(|| target_image(false)),
             ..Target::default()
         },

@@ -13,5 +13,6 @@ mod rollbacks;
 mod services;
 mod state;
 mod stopped;
+mod then;
 mod times;
 mod tools;
