@@ -11,7 +11,7 @@ fn what_is_good_exits_0() {
     ran.succeeds();
     assert_eq!(
         ran.stdout,
-        "✔ staging is serving v2 (shop-staging:v2), verified: 2 instances answer well\n"
+        "✔ staging is serving v2 (shop-staging:v2), verified: 2 instances answer as v2\n"
     );
     env.shipctl(["--sandbox", "status", "staging"])
         .succeeds()
