@@ -102,6 +102,16 @@ pub(crate) struct FreezeView {
     since: String,
 }
 
+impl From<Freeze> for FreezeView {
+    fn from(freeze: Freeze) -> Self {
+        Self {
+            reason: freeze.reason,
+            by: freeze.by,
+            since: freeze.since,
+        }
+    }
+}
+
 impl FreezeView {
     pub(crate) fn words(&self, now: Timestamp) -> String {
         format!("by {}, {}: {}", self.by, ago(&self.since, now), self.reason)
@@ -378,9 +388,9 @@ impl Session {
         self.actor(checkout.as_ref())
     }
 
-    /// Whether lock and freeze are seen on this machine alone.
+    /// Whether ledger and freeze are seen on this machine alone; locks always are.
     pub(crate) fn is_local(&self, environment: &Environment) -> bool {
-        environment.state_url.is_none() && self.project.state_url.is_none()
+        self.sandbox.is_some() || (environment.state_url.is_none() && self.project.state_url.is_none())
     }
 
     /// The page of a run on GitHub Actions.
@@ -431,25 +441,16 @@ impl Session {
         }
     }
 
-    pub(crate) fn lock_view(&self, app: &str) -> Option<LockView> {
-        let holder = self.locks().holder(app).ok().flatten().filter(Holder::holds)?;
-        Some(LockView {
-            app: holder.app.clone(),
-            owner: holder.owner.clone(),
-            reason: holder.reason.clone(),
-            since: holder.since.clone(),
-            run_url: holder.run_url.clone(),
+    pub(crate) fn lock_view(&self, app: &str) -> Result<Option<LockView>> {
+        let holder = self.locks().holder(app)?.filter(Holder::holds);
+        Ok(holder.map(|holder| LockView {
+            app: holder.app,
+            owner: holder.owner,
+            reason: holder.reason,
+            since: holder.since,
+            run_url: holder.run_url,
             manual: holder.manual,
-        })
-    }
-
-    pub(crate) fn freeze_view(&self, environment: &Environment) -> Option<FreezeView> {
-        let freeze = self.freeze(environment).ok().flatten()?;
-        Some(FreezeView {
-            reason: freeze.reason,
-            by: freeze.by,
-            since: freeze.since,
-        })
+        }))
     }
 
     /// `SHIPCTL_VERSION`: a name of what is shipped that nobody else could know.
@@ -460,15 +461,13 @@ impl Session {
     /// Touches what tells a later command that this one still lives; nothing depends on a single touch.
     pub(crate) fn heartbeat(&self, environment: &Environment) {
         if let Ok(state) = self.state(environment) {
-            let _ = std::fs::write(state.folder().join("heartbeat"), clock::now().to_string());
+            state.heartbeat().touch(clock::now());
         }
     }
 
     /// How long ago the last deployer of this environment lived.
     pub(crate) fn heartbeat_age(&self, environment: &Environment) -> Option<Duration> {
-        let text = std::fs::read_to_string(self.state(environment).ok()?.folder().join("heartbeat")).ok()?;
-        let then: Timestamp = text.trim().parse().ok()?;
-        Duration::try_from(clock::now().duration_since(then)).ok()
+        self.state(environment).ok()?.heartbeat().age(clock::now())
     }
 
     pub(crate) fn this_process(&self) -> Deployer {

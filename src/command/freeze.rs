@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::effect::clock;
 use crate::error::Result;
-use crate::session::Session;
+use crate::session::{FreezeView, Session};
 use crate::state::freeze::Freeze;
 
 /// Hold forward deploys off, until `unfreeze`
@@ -23,32 +23,15 @@ pub(crate) struct FreezeArgs {
 
 /// `shipctl/freeze/1`.
 #[derive(Serialize)]
-pub(super) struct FreezeView {
+pub(super) struct Document {
     pub(super) schema: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) sandbox: bool,
     pub(super) environment: String,
-    pub(super) frozen: Option<Words>,
+    pub(super) frozen: Option<FreezeView>,
     /// What was lifted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) lifted: Option<Words>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Words {
-    reason: String,
-    by: String,
-    since: String,
-}
-
-impl From<Freeze> for Words {
-    fn from(freeze: Freeze) -> Self {
-        Self {
-            reason: freeze.reason,
-            by: freeze.by,
-            since: freeze.since,
-        }
-    }
+    pub(super) lifted: Option<FreezeView>,
 }
 
 pub(crate) async fn run(args: &FreezeArgs, session: &Session) -> Result<u8> {
@@ -57,10 +40,10 @@ pub(crate) async fn run(args: &FreezeArgs, session: &Session) -> Result<u8> {
     let freeze = Freeze {
         reason: args.reason.clone(),
         by,
-        since: clock::now().to_string(),
+        since: clock::stamp(),
     };
     session.freeze_file(environment)?.set(&freeze)?;
-    let view = FreezeView {
+    let view = Document {
         schema: "shipctl/freeze/1",
         sandbox: session.printer.sandbox,
         environment: environment.name.clone(),
@@ -76,7 +59,7 @@ pub(crate) async fn run(args: &FreezeArgs, session: &Session) -> Result<u8> {
         ));
         if session.is_local(environment) {
             session.printer.note(
-                "it holds on this machine only; `[state] url` in shipctl.toml names a place that others see",
+                "it holds on this machine only; `[state] url` in shipctl.toml names a folder that others see",
             );
         }
     }

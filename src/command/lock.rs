@@ -71,11 +71,10 @@ pub(crate) async fn run(args: &LockArgs, session: &Session) -> Result<u8> {
         LockCommand::Acquire { reason, .. } => acquire(session, environment, reason.clone()).await?,
         LockCommand::Release { force, .. } => release(session, environment, *force)?,
     }
-    let locks: Vec<LockView> = session
-        .services(environment)?
-        .iter()
-        .filter_map(|service| session.lock_view(&service.app))
-        .collect();
+    let mut locks: Vec<LockView> = Vec::new();
+    for service in session.services(environment)? {
+        locks.extend(session.lock_view(&service.app)?);
+    }
     if session.printer.json {
         session.printer.document(&View {
             schema: "shipctl/lock/1",
@@ -106,7 +105,7 @@ async fn acquire(session: &Session, environment: &Environment, reason: Option<St
         environment: environment.name.clone(),
         deployment: None,
         deployer: session.this_process(),
-        since: clock::now().to_string(),
+        since: clock::stamp(),
     };
     let mut taken: Vec<&str> = Vec::new();
     for service in session.services(environment)? {
@@ -118,9 +117,8 @@ async fn acquire(session: &Session, environment: &Environment, reason: Option<St
         }
         taken.push(&service.app);
     }
-    if session.is_local(environment) {
-        session.printer.note("it holds on this machine only");
-    }
+    // Wherever the ledger lies: two projects can name one app.
+    session.printer.note("it holds on this machine only");
     Ok(())
 }
 

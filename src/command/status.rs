@@ -62,6 +62,9 @@ struct EnvironmentView {
     lock: Option<LockView>,
     frozen: Option<FreezeView>,
     unfinished: Option<UnfinishedView>,
+    /// What could not be looked at; of all environments together in the document.
+    #[serde(skip)]
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -151,7 +154,7 @@ async fn look(args: &StatusArgs, session: &Session) -> Result<(StatusView, u8)> 
     };
     // As many side by side as there are cores to run a flyctl on, and one more to wait with.
     let at_once = std::thread::available_parallelism().map_or(2, usize::from) * 2;
-    let views: Vec<EnvironmentView> = iter(
+    let mut views: Vec<EnvironmentView> = iter(
         environments
             .iter()
             .map(|environment| environment_view(session, environment)),
@@ -171,11 +174,15 @@ async fn look(args: &StatusArgs, session: &Session) -> Result<(StatusView, u8)> 
     } else {
         0
     };
+    let mut warnings = session.project.warnings.clone();
+    for view in &mut views {
+        warnings.append(&mut view.warnings);
+    }
     let view = StatusView {
         schema: "shipctl/status/1",
         sandbox: session.printer.sandbox,
         environments: views,
-        warnings: session.project.warnings.clone(),
+        warnings,
     };
     Ok((view, code))
 }
@@ -185,47 +192,65 @@ async fn environment_view(session: &Session, environment: &Environment) -> Envir
         Ok(services) => services,
         Err(_) => environment.services.iter().collect(),
     };
+    let mut warnings = Vec::new();
+    let name = &environment.name;
+    let read = session.ledger(environment).and_then(|ledger| ledger.read());
+    let history = seen(read.map(Some), &mut warnings, || {
+        format!("what was deployed to `{name}` is not known")
+    });
     let views = join_all(
         services
             .iter()
-            .map(|service| service_view(session, environment, service)),
+            .map(|service| service_view(session, environment, service, history.as_ref())),
     )
     .await;
-    let history = session.ledger(environment).and_then(|ledger| ledger.read()).ok();
-    let unfinished =
-        lock_held_unfinished(history.as_ref(), session, environment).map(|unfinished| UnfinishedView {
-            id: unfinished.start.id.clone(),
-            kind: unfinished.start.kind.as_str(),
-            actor: unfinished.start.actor.clone(),
-            started_at: unfinished.start.started_at.clone(),
+    let mut lock = None;
+    for service in &environment.services {
+        let held = seen(session.lock_view(&service.app), &mut warnings, || {
+            format!("whether `{}` is locked is not known", service.app)
         });
+        lock = lock.or(held);
+    }
+    let frozen = seen(session.freeze(environment), &mut warnings, || {
+        format!("whether `{name}` is frozen is not known")
+    });
     EnvironmentView {
         environment: environment.name.clone(),
         protected: environment.protected,
         services: views,
-        lock: environment
-            .services
-            .iter()
-            .find_map(|service| session.lock_view(&service.app)),
-        frozen: session.freeze_view(environment),
-        unfinished,
+        unfinished: unfinished(history.as_ref(), lock.is_some()),
+        lock,
+        frozen: frozen.map(Into::into),
+        warnings,
     }
 }
 
-/// The newest deployment that was cut off; one that still runs holds the lock.
-fn lock_held_unfinished(
-    history: Option<&History>,
-    session: &Session,
-    environment: &Environment,
-) -> Option<Unfinished> {
-    let held = environment
-        .services
-        .iter()
-        .any(|service| session.lock_view(&service.app).is_some());
-    recall::unfinished(history?, held).into_iter().next()
+/// What could be read; what could not is said, since silence would read as "there is none".
+fn seen<T>(read: Result<Option<T>>, warnings: &mut Vec<String>, what: impl FnOnce() -> String) -> Option<T> {
+    read.unwrap_or_else(|error| {
+        let causes: String = error.causes.iter().map(|cause| format!(": {cause}")).collect();
+        warnings.push(format!("{}: {error}{causes}", what()));
+        None
+    })
 }
 
-async fn service_view(session: &Session, environment: &Environment, service: &Service) -> ServiceView {
+/// The newest deployment that was cut off; one that still runs holds the lock.
+fn unfinished(history: Option<&History>, is_locked: bool) -> Option<UnfinishedView> {
+    let Unfinished { start, .. } = recall::unfinished(history?, is_locked).into_iter().next()?;
+    Some(UnfinishedView {
+        id: start.id,
+        kind: start.kind.as_str(),
+        actor: start.actor,
+        started_at: start.started_at,
+    })
+}
+
+async fn service_view(
+    session: &Session,
+    environment: &Environment,
+    service: &Service,
+    history: Option<&History>,
+) -> ServiceView {
     let mut view = ServiceView {
         service: service.name.clone(),
         app: service.app.clone(),
@@ -242,7 +267,7 @@ async fn service_view(session: &Session, environment: &Environment, service: &Se
         instances: Vec::new(),
     };
     match facts(session, environment, service).await {
-        Ok(facts) => fill(&mut view, session, environment, service, &facts),
+        Ok(facts) => fill(&mut view, service, &facts, history),
         Err(error) => view.error = Some(error.message),
     }
     view
@@ -265,13 +290,7 @@ async fn facts(session: &Session, environment: &Environment, service: &Service) 
         .map_err(|failure| Session::provider_error(environment, &failure))
 }
 
-fn fill(
-    view: &mut ServiceView,
-    session: &Session,
-    environment: &Environment,
-    service: &Service,
-    facts: &Facts,
-) {
+fn fill(view: &mut ServiceView, service: &Service, facts: &Facts, history: Option<&History>) {
     let groups: Vec<String> = facts
         .machines
         .iter()
@@ -286,9 +305,9 @@ fn fill(
         .as_ref()
         .and_then(|image| image.digest.as_ref().map(ToString::to_string));
     if baseline.image.is_some()
-        && let Ok(history) = session.ledger(environment).and_then(|ledger| ledger.read())
+        && let Some(history) = history
     {
-        view.verdict = recall::verdict(&history, &service.app, &baseline.instances);
+        view.verdict = recall::verdict(history, &service.app, &baseline.instances);
     }
     if let Some(release) = facts
         .releases

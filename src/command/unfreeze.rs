@@ -2,11 +2,10 @@
 
 use clap::Args;
 
-use crate::command::freeze::FreezeView;
+use crate::command::freeze::Document;
 use crate::effect::clock;
 use crate::error::Result;
-use crate::output::text::ago;
-use crate::session::Session;
+use crate::session::{FreezeView, Session};
 
 /// Let forward deploys pass again
 #[derive(Args, Debug)]
@@ -20,24 +19,22 @@ pub(crate) struct UnfreezeArgs {
 
 pub(crate) fn run(args: &UnfreezeArgs, session: &Session) -> Result<u8> {
     let environment = session.environment(args.environment.as_deref())?;
-    let lifted = session.freeze_file(environment)?.clear()?;
+    let lifted: Option<FreezeView> = session.freeze_file(environment)?.clear()?.map(Into::into);
     if session.printer.json {
-        session.printer.document(&FreezeView {
+        session.printer.document(&Document {
             schema: "shipctl/freeze/1",
             sandbox: session.printer.sandbox,
             environment: environment.name.clone(),
             frozen: None,
-            lifted: lifted.map(Into::into),
+            lifted,
         });
         return Ok(0);
     }
     session.printer.data(&match lifted {
         Some(freeze) => format!(
-            "{} takes deploys again; it was frozen by {}, {}: {}\n",
+            "{} takes deploys again; it was frozen {}\n",
             environment.name,
-            freeze.by,
-            ago(&freeze.since, clock::now()),
-            freeze.reason
+            freeze.words(clock::now())
         ),
         None => format!("{} was not frozen\n", environment.name),
     });

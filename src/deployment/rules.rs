@@ -223,11 +223,13 @@ pub(crate) fn freeze_after(attempt: &Attempt<'_>, request: &RollbackRequest, job
     match set {
         Ok(()) => {
             let printer = &attempt.session.printer;
-            let text = format!(
-                "{0} is frozen for deploys: shipctl unfreeze {0}, or deploy with --unfreeze. \
-                 The freeze holds on this machine only",
+            let mut text = format!(
+                "{0} is frozen for deploys: shipctl unfreeze {0}, or deploy with --unfreeze",
                 environment.name
             );
+            if attempt.session.is_local(environment) {
+                text += ". The freeze holds on this machine only";
+            }
             printer.note(&wrap(&printer.pasteable(&text), width(*printer)).join("\n"));
         }
         Err(error) => attempt

@@ -13,7 +13,7 @@ use crate::state::store::{Etag, Journal, Object, Store};
 
 /// Folders are for their owner alone, and so are files.
 const FOLDER_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
+pub(crate) const FILE_MODE: u32 = 0o600;
 
 /// A writer holds a file for the milliseconds of one line; longer means that it hangs.
 const WRITER_PATIENCE: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@
 pub(crate) mod bundle;
 pub(crate) mod deployer;
 pub(crate) mod freeze;
+pub(crate) mod heartbeat;
 pub(crate) mod history;
 pub(crate) mod home;
 mod index;
@@ -21,11 +22,12 @@ mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bundle::Bundles;
 use freeze::FreezeFile;
+use heartbeat::Heartbeat;
 use home::Home;
 use ledger::Ledger;
 use local::Local;
@@ -58,16 +60,17 @@ impl EnvironmentState {
         &self.environment
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
-    }
-
     pub(crate) fn ledger(&self) -> Ledger {
         Ledger::new(Arc::clone(&self.store), &self.environment, &self.folder)
     }
 
     pub(crate) fn freeze(&self) -> FreezeFile {
         FreezeFile::new(Arc::clone(&self.store))
+    }
+
+    /// Always on this machine: it is this machine's processes that it tells of.
+    pub(crate) fn heartbeat(&self) -> Heartbeat {
+        Heartbeat::new(self.folder.clone())
     }
 
     /// Always on this machine (DESIGN 8).

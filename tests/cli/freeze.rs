@@ -20,7 +20,7 @@ fn a_deploy_is_refused_until_it_is_lifted() {
     freeze(&env, "incident 42").is(
         0,
         "staging is frozen: deploys are refused, rollbacks are not\n",
-        "SANDBOX it holds on this machine only; `[state] url` in shipctl.toml names a place that others see\n",
+        "SANDBOX it holds on this machine only; `[state] url` in shipctl.toml names a folder that others see\n",
     );
     deploy(&env, &[]).is_but_for_times(
         3,
@@ -101,4 +101,34 @@ fn the_newest_reason_counts_and_documents_tell_it() {
         again,
         json!({"schema": "shipctl/freeze/1", "sandbox": true, "environment": "staging", "frozen": null})
     );
+}
+
+/// What cannot be read is not the same as what is not there.
+#[test]
+fn one_that_cannot_be_read_is_said_and_holds() {
+    let env = TestEnv::sandbox();
+    let folder = env.path("state/shipctl/sandbox/shop/environments/staging");
+    std::fs::create_dir_all(folder.join("freeze.json")).unwrap();
+    std::fs::create_dir_all(folder.join("ledger.jsonl")).unwrap();
+    std::fs::create_dir_all(env.path("state/shipctl/sandbox/shop/locks/shop-staging")).unwrap();
+    let status = env.shipctl(["--sandbox", "status", "staging"]);
+    let said = status
+        .succeeds()
+        .stdout
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    for warning in [
+        "warning: what was deployed to `staging` is not known: cannot use `",
+        "warning: whether `staging` is frozen is not known: cannot read `",
+        "warning: whether `shop-staging` is locked is not known: cannot read the lock `",
+    ] {
+        assert!(said.contains(warning), "{}", status.stdout);
+    }
+    let document = env.shipctl(["--sandbox", "--json", "status"]).json();
+    assert_eq!(document["warnings"].as_array().unwrap().len(), 3, "{document}");
+    assert_eq!(document["environments"][1]["frozen"], json!(null));
+    env.shipctl(["--sandbox", "lock", "status", "staging"]).exits(1);
+    deploy(&env, &[]).exits(1);
+    assert_eq!(env.releases("shop-staging"), 2, "nothing was released");
 }
