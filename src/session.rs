@@ -21,7 +21,7 @@ use crate::output::text::ago;
 use crate::project::load::{Mode, Request, Wanted, unknown_environment};
 use crate::project::{Environment, Project, Service, Variables, load as project};
 use crate::provider::fly::call::CallFailure;
-use crate::provider::fly::environment::{Environment as FlyEnvironment, Token, own_variable};
+use crate::provider::fly::environment::{Environment as FlyEnvironment, Token};
 use crate::provider::fly::output::failure::FailureClass;
 use crate::provider::fly::program::Program;
 use crate::provider::fly::{Flyctl, cache};
@@ -236,11 +236,7 @@ impl Session {
 
     fn token(&self, environment: &Environment) -> Option<Token> {
         let given = self.given(environment);
-        Token::choose(
-            &given,
-            Some(&environment.name),
-            environment.token_variable.as_deref(),
-        )
+        Token::choose(&given, Some(&environment.token_variable))
     }
 
     /// A failure of flyctl's before anything was released: exit 10, with the variable that held the token.
@@ -251,7 +247,7 @@ impl Session {
             failure.class,
             FailureClass::Unauthenticated | FailureClass::Unauthorized
         ) {
-            let own = own_variable(&environment.name);
+            let own = &environment.token_variable;
             error = error.hint(format!("`{own}` is looked at first for `{}`", environment.name));
         }
         // A call that hangs says neither that something is wrong nor what serves.
@@ -604,7 +600,7 @@ fn tokens(variables: &Variables, project: &Project) -> Vec<Secret> {
     let named: Vec<&str> = project
         .environments
         .iter()
-        .filter_map(|environment| environment.token_variable.as_deref())
+        .map(|environment| environment.token_variable.as_str())
         .collect();
     let all = project
         .environments

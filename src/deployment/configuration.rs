@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use crate::instance::Instance;
 use crate::project::Service;
 use crate::project::fly_toml::FlyToml;
-use crate::project::fly_toml::secrets::{REDACTED, looks_secret, redact_env};
-use crate::secret::Redactor;
+use crate::project::fly_toml::secrets::{looks_secret, redact_env};
+use crate::secret::{REDACTED, Redactor};
 use crate::state::record::Configuration;
 
 /// The configuration of a service's file, whole: for a return, which has it in memory alone.

@@ -21,7 +21,7 @@ mod group;
 mod lines;
 mod pipe;
 
-pub(crate) use group::{end_group, group_is_alive};
+pub(crate) use group::{end_group, group_is_alive, running_since};
 use group::{signal_group, start_time};
 use pipe::{Kept, PIPES_AFTER_EXIT, collect, forward};
 

@@ -34,7 +34,7 @@ pub(super) fn settle(
         protected: settler.boolean(&PROTECTED, protected),
         app_witness: settler.text(&APP),
         org: settler.text(&ORG),
-        token_variable: settler.text(&TOKEN),
+        token_variable: settler.text(&TOKEN).unwrap_or_else(|| keys::token_variable(name)),
         allowed_refs: settler.texts(&ALLOWED_REFS),
         after: settler.text(&AFTER),
         regions: settler.texts(&REGIONS),
@@ -94,15 +94,14 @@ pub(super) fn placeholders(
     files: &[&DotEnv],
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let own_token = environment.token_variable.clone().unwrap_or_else(|| {
-        let upper = keys::variable(&environment.name);
-        format!("FLY_API_TOKEN_{}", upper.trim_start_matches("SHIPCTL_"))
-    });
     let mut names: Vec<&str> = files
         .iter()
         .flat_map(|file| file.names(|name| name.starts_with("SHIPCTL_")))
         .collect();
-    let has_own = layers.variable(&own_token, &mut problems).is_some() || !problems.is_empty();
+    let has_own = layers
+        .variable(&environment.token_variable, &mut problems)
+        .is_some()
+        || !problems.is_empty();
     if !has_own && layers.process.get("FLY_ACCESS_TOKEN").is_none() {
         names.push("FLY_API_TOKEN");
     }

@@ -11,6 +11,7 @@ use super::key_values::{
     any, folder, header_names, host, no_empty_item, not_empty, not_zero, url_path, variable_name,
     variable_names, version_field, whole_refs,
 };
+use crate::secret::REDACTED;
 
 /// Where a key stands.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -362,14 +363,24 @@ pub(crate) const LATER: [&str; 5] = ["snapshot", "migrate", "secrets", "review",
 
 /// The variable of a key at a path such as `services.web.verify.timeout`.
 pub(crate) fn variable(path: &str) -> String {
-    let upper = path.chars().map(|c| {
+    format!("SHIPCTL_{}", in_a_variable(path))
+}
+
+/// The variable that holds the token of an environment where `token` names none: `FLY_API_TOKEN_PRODUCTION`.
+pub(super) fn token_variable(environment: &str) -> String {
+    format!("FLY_API_TOKEN_{}", in_a_variable(environment))
+}
+
+/// What no variable's name may hold becomes `_`.
+fn in_a_variable(name: &str) -> String {
+    let upper = name.chars().map(|c| {
         if c.is_ascii_alphanumeric() {
             c.to_ascii_uppercase()
         } else {
             '_'
         }
     });
-    "SHIPCTL_".chars().chain(upper).collect()
+    upper.collect()
 }
 
 impl Key {
@@ -433,7 +444,7 @@ impl Setting {
                     let shown = if value.starts_with("env:") {
                         value.as_str()
                     } else {
-                        "[REDACTED]"
+                        REDACTED
                     };
                     (name.clone(), shown.into())
                 })
@@ -534,6 +545,18 @@ mod tests {
             let from_file = key.of_node(document.root.get("v").unwrap());
             assert!(from_file.is_ok(), "{in_file}: {from_file:?}");
             assert_eq!(from_file, key.of_text(in_variable));
+        }
+    }
+
+    #[test]
+    fn an_environment_s_name_makes_the_variable_of_its_token() {
+        for (environment, variable) in [
+            ("production", "FLY_API_TOKEN_PRODUCTION"),
+            ("pr-42", "FLY_API_TOKEN_PR_42"),
+            ("shipctl-x", "FLY_API_TOKEN_SHIPCTL_X"),
+            ("shipctl_shipctl_x", "FLY_API_TOKEN_SHIPCTL_SHIPCTL_X"),
+        ] {
+            assert_eq!(super::token_variable(environment), variable);
         }
     }
 

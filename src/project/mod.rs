@@ -82,7 +82,7 @@ pub(crate) struct Environment {
     /// The organisation that owns its apps, by slug; a deploy to an app of another one is refused.
     pub(crate) org: Option<String>,
     /// Name of the variable that holds the token, never its value.
-    pub(crate) token_variable: Option<String>,
+    pub(crate) token_variable: String,
     /// Globs; empty allows every ref.
     pub(crate) allowed_refs: Vec<String>,
     pub(crate) after: Option<String>,

@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::{Pid, gethostname};
 
+use crate::effect::process::running_since;
 use crate::state::record::Deployer;
 
 /// What can be known about a process from here.
@@ -23,7 +24,7 @@ pub(crate) fn this_process(run_url: Option<String>) -> Deployer {
     Deployer {
         host: host(),
         pid,
-        start_time: start_time(pid).unwrap_or_default(),
+        start_time: running_since(pid).unwrap_or_default(),
         run_url,
     }
 }
@@ -33,7 +34,7 @@ pub(crate) fn liveness(deployer: &Deployer) -> Liveness {
     if deployer.host != host() || deployer.pid <= 0 {
         return Liveness::Unknown;
     }
-    match start_time(deployer.pid) {
+    match running_since(deployer.pid) {
         Some(started) if deployer.start_time == 0 || started == deployer.start_time => Liveness::Alive,
         Some(_) => Liveness::Gone,
         // No `/proc` here, or the process is gone: the kernel tells which.
@@ -52,25 +53,9 @@ fn host() -> String {
     )
 }
 
-/// Field 22 of `/proc/PID/stat`, in clock ticks since boot; `None` for a zombie and where there is no such file.
-fn start_time(pid: i32) -> Option<u64> {
-    parse_start_time(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
-/// The name of the program, in parentheses, may hold blanks and parentheses of its own.
-fn parse_start_time(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(") ")?;
-    let mut fields = after_name.split_ascii_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Liveness, liveness, parse_start_time, this_process};
+    use super::{Liveness, liveness, this_process};
 
     #[test]
     fn this_process_is_alive_and_a_reused_number_is_not() {
@@ -89,14 +74,5 @@ mod tests {
         assert_eq!(liveness(&deployer), Liveness::Gone);
         deployer.host = "elsewhere".to_owned();
         assert_eq!(liveness(&deployer), Liveness::Unknown);
-    }
-
-    #[test]
-    fn the_start_time_follows_a_name_with_parentheses() {
-        let stat =
-            |state| format!("7 (a) b (c)) {state} 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 1");
-        assert_eq!(parse_start_time(&stat("S")), Some(98765));
-        assert_eq!(parse_start_time(&stat("Z")), None);
-        assert_eq!(parse_start_time("nonsense"), None);
     }
 }

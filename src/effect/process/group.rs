@@ -56,6 +56,12 @@ pub(crate) fn start_time(pid: i32) -> u64 {
     Stat::of(pid).map_or(0, |stat| stat.start_time)
 }
 
+/// The same of a process that still runs; `None` for one that has ended, and where the system does not tell.
+pub(crate) fn running_since(pid: i32) -> Option<u64> {
+    let stat = Stat::of(pid).filter(Stat::is_running)?;
+    Some(stat.start_time)
+}
+
 /// What is read of `/proc/PID/stat`.
 struct Stat {
     state: u8,
@@ -98,7 +104,7 @@ fn members(pgid: i32) -> impl Iterator<Item = Stat> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Stat, group_is_alive, start_time};
+    use super::{Stat, group_is_alive, running_since, start_time};
 
     #[test]
     fn a_name_with_blanks_and_brackets_does_not_shift_the_fields() {
@@ -107,12 +113,22 @@ mod tests {
         assert_eq!((stat.state, stat.group, stat.start_time), (b'S', 34, 98765));
         assert!(Stat::parse(b"12 (a").is_none());
         assert!(Stat::parse(b"12 (a) S 1").is_none());
+        for (state, runs) in [("S", true), ("R", true), ("Z", false), ("X", false)] {
+            let line = format!("12 (a) {state} 1 34 34 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 11 12\n");
+            assert_eq!(
+                Stat::parse(line.as_bytes()).unwrap().is_running(),
+                runs,
+                "{state}"
+            );
+        }
     }
 
     #[test]
     fn nobody_is_taken_for_the_recorded_group() {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(start_time(own) > 0);
+        assert_eq!(running_since(own), Some(start_time(own)));
+        assert_eq!(running_since(i32::MAX), None);
         assert!(!group_is_alive(0, 0));
         assert!(!group_is_alive(1, 0));
         assert!(!group_is_alive(i32::MAX, 0));

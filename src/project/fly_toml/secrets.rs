@@ -1,9 +1,7 @@
 //! Values of `[env]` that look like secrets: they belong into `flyctl secrets`, and not into the ledger.
 
 use crate::project::document::{Document, Node, Tree};
-
-/// What a hidden value is replaced by.
-pub(crate) const REDACTED: &str = "[REDACTED]";
+use crate::secret::REDACTED;
 
 /// Words of a name that tell a secret.
 const WORDS: [&str; 11] = [

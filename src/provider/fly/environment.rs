@@ -17,36 +17,20 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// The variable named in `shipctl.toml`, or `FLY_API_TOKEN_<ENV>`; else what flyctl itself would take. `None`
-    /// leaves flyctl to its own login. Line ends inside a value break it and are removed.
-    pub(crate) fn choose(given: &Variables, environment: Option<&str>, named: Option<&str>) -> Option<Self> {
-        let own = named.map(str::to_owned).or_else(|| environment.map(own_variable));
+    /// From the environment's `own` variable; else what flyctl itself would take. `None` leaves flyctl to its own
+    /// login. Line ends inside a value break it and are removed.
+    pub(crate) fn choose(given: &Variables, own: Option<&str>) -> Option<Self> {
         own.into_iter()
-            .chain(["FLY_ACCESS_TOKEN".to_owned(), "FLY_API_TOKEN".to_owned()])
+            .chain(["FLY_ACCESS_TOKEN", "FLY_API_TOKEN"])
             .find_map(|variable| {
-                let value = given.get(&variable)?.replace(['\r', '\n'], "");
+                let value = given.get(variable)?.replace(['\r', '\n'], "");
                 let value = value.trim();
                 (!value.is_empty()).then(|| Self {
                     value: Secret::new(value),
-                    variable,
+                    variable: variable.to_owned(),
                 })
             })
     }
-}
-
-/// `FLY_API_TOKEN_PRODUCTION` for `production`; what no variable's name may hold becomes `_`.
-pub(crate) fn own_variable(environment: &str) -> String {
-    let name: String = environment
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_uppercase()
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    format!("FLY_API_TOKEN_{name}")
 }
 
 /// The variables of flyctl's children, for one token.
@@ -134,7 +118,7 @@ fn is_passed(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Environment, Token, Variables, own_variable};
+    use super::{Environment, Token, Variables};
     use crate::secret::Secret;
 
     fn variables(pairs: &[(&str, &str)]) -> Variables {
@@ -152,14 +136,17 @@ mod tests {
             ("FLY_ACCESS_TOKEN", "acc"),
             ("FLY_API_TOKEN", "api"),
         ];
-        let choose = |given: &[(&str, &str)], named| {
-            Token::choose(&variables(given), Some("staging"), named)
+        let choose = |given: &[(&str, &str)], own| {
+            Token::choose(&variables(given), own)
                 .map(|token| (token.variable, token.value.expose().to_owned()))
         };
         let is = |variable: &str, value: &str| Some((variable.to_owned(), value.to_owned()));
         assert_eq!(choose(&all, Some("MINE")), is("MINE", "m"));
         assert_eq!(choose(&all, Some("NOT_SET")), is("FLY_ACCESS_TOKEN", "acc"));
-        assert_eq!(choose(&all, None), is("FLY_API_TOKEN_STAGING", "s"));
+        assert_eq!(
+            choose(&all, Some("FLY_API_TOKEN_STAGING")),
+            is("FLY_API_TOKEN_STAGING", "s")
+        );
         assert_eq!(choose(&all[2..], None), is("FLY_ACCESS_TOKEN", "acc"));
         assert_eq!(
             choose(&[("FLY_ACCESS_TOKEN", ""), ("FLY_API_TOKEN", "api")], None),
@@ -170,7 +157,6 @@ mod tests {
             is("FLY_API_TOKEN", "FlyV1 a,b")
         );
         assert_eq!(choose(&[("FLY_API_TOKEN", " ")], None), None);
-        assert_eq!(own_variable("pr-42"), "FLY_API_TOKEN_PR_42");
     }
 
     #[test]

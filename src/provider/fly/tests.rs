@@ -64,7 +64,7 @@ impl Fake {
     async fn try_open(&self) -> Result<Flyctl, CallFailure> {
         let mut given: Variables = std::env::vars().filter(|(name, _)| name == "PATH").collect();
         given.insert("FLY_API_TOKEN".into(), "a-very-secret-token".into());
-        let token = Token::choose(&given, None, None);
+        let token = Token::choose(&given, None);
         let environment = Environment::new(&given, token, &[]);
         Flyctl::open(
             self.program.clone(),

@@ -6,14 +6,12 @@ use serde_json::Value;
 
 use crate::error::Result;
 use crate::release::{Digest, Image, Release, ReleaseNumber};
+use crate::secret::REDACTED;
 use crate::state::history::History;
 use crate::state::keys::{ImageKey, Key};
 use crate::state::record::{Configuration, GitFacts, Kind, Outcome};
 use crate::state::row::{Row, VerdictKey};
 use crate::state::summary::{commit_key, names_commit};
-
-/// What stands for a value that was redacted before it was recorded.
-const REDACTED: &str = "[REDACTED]";
 
 /// How many different configurations of one image are compared with what runs.
 const CONFIGURATIONS_COMPARED: usize = 20;
