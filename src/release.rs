@@ -83,6 +83,11 @@ impl Image {
         }
     }
 
+    /// The name as people read it.
+    pub(crate) fn short(&self) -> &str {
+        short_image(&self.name)
+    }
+
     /// How it is handed to flyctl: a bare digest would lose the name (DESIGN 7).
     pub(crate) fn reference(&self) -> String {
         match &self.digest {
@@ -98,6 +103,13 @@ impl Image {
             _ => self.name == other.name,
         }
     }
+}
+
+/// An image's name without its registry.
+pub(crate) fn short_image(name: &str) -> &str {
+    name.split_once('/')
+        .filter(|(host, _)| host.contains('.') || host.contains(':'))
+        .map_or(name, |(_, rest)| rest)
 }
 
 impl fmt::Display for Image {
@@ -191,5 +203,18 @@ mod tests {
         assert!(!same("r/a:1@sha256:aa", "r/a:1@sha256:bb"));
         assert!(same("r/a:1@sha256:aa", "r/a:1"));
         assert!(!same("r/a:1", "r/a:2"));
+    }
+
+    #[test]
+    fn people_read_an_image_without_its_registry() {
+        for (name, short) in [
+            ("registry.fly.io/shop:v1", "shop:v1"),
+            ("localhost:5000/team/shop:v1", "team/shop:v1"),
+            ("team/shop:v1", "team/shop:v1"),
+            ("shop", "shop"),
+            ("", ""),
+        ] {
+            assert_eq!(Image::parse(name).short(), short);
+        }
     }
 }

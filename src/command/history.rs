@@ -9,12 +9,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::command::age;
+use crate::deployment::attempt::short_id;
 use crate::effect::clock;
 use crate::error::{Error, Result};
-use crate::output::human::{short_id, short_image};
 use crate::output::text::{ago, cut, duration};
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::project::Environment;
+use crate::release::short_image;
 use crate::session::Session;
 use crate::state::history::{Attempt, Lookup};
 use crate::state::record::{GitFacts, Outcome};

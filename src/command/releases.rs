@@ -10,11 +10,10 @@ use crate::deployment::prepare::Look;
 use crate::deployment::{backward, recall};
 use crate::effect::clock;
 use crate::error::Result;
-use crate::output::human::short_image;
 use crate::output::text::{ago, cut, data_width};
 use crate::output::{BOLD, DIM, paint};
 use crate::project::{Environment, Service};
-use crate::release::ReleaseNumber;
+use crate::release::{ReleaseNumber, short_image};
 use crate::rollback::{self, Answer, Question};
 use crate::session::Session;
 

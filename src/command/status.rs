@@ -16,11 +16,10 @@ use crate::deployment::recall;
 use crate::effect::clock;
 use crate::error::{Error, Result};
 use crate::instance::CheckState;
-use crate::output::human::short_image;
 use crate::output::text::{ago, cut, data_width, labelled};
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
 use crate::project::{Environment, Service};
-use crate::release::ReleaseNumber;
+use crate::release::{ReleaseNumber, short_image};
 use crate::session::{FreezeView, LockView, Session};
 use crate::state::history::{History, Unfinished};
 
@@ -228,8 +227,9 @@ async fn environment_view(session: &Session, environment: &Environment) -> Envir
 /// What could be read; what could not is said, since silence would read as "there is none".
 fn seen<T>(read: Result<Option<T>>, warnings: &mut Vec<String>, what: impl FnOnce() -> String) -> Option<T> {
     read.unwrap_or_else(|error| {
-        let causes: String = error.causes.iter().map(|cause| format!(": {cause}")).collect();
-        warnings.push(format!("{}: {error}{causes}", what()));
+        let mut said = vec![what(), error.message];
+        said.extend(error.causes);
+        warnings.push(said.join(": "));
         None
     })
 }

@@ -65,6 +65,12 @@ impl Seen {
     }
 }
 
+/// The end of an id, by which people name an attempt and labels of images show it: ids begin with their time, and those
+/// of one day look alike.
+pub(crate) fn short_id(id: &str) -> &str {
+    &id[id.len().saturating_sub(8)..]
+}
+
 impl<'a> Attempt<'a> {
     /// Waits for the deadline, for as long as nothing is established yet and nothing was changed.
     pub(crate) async fn out_of_time(&self) -> Error {
@@ -207,7 +213,7 @@ impl<'a> Attempt<'a> {
 
     /// The tag of what is built: it names the commit, and no two builds share it (DESIGN 5).
     pub(crate) fn label(&self) -> String {
-        let end = crate::output::human::short_id(&self.id);
+        let end = short_id(&self.id);
         let Some(describe) = self.git.describe.as_deref() else {
             return self.id.clone();
         };

@@ -82,12 +82,7 @@ pub(crate) struct Theirs {
 
 impl fmt::Display for Theirs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "release {} ({})",
-            self.number,
-            crate::output::human::short_image(&self.image.name)
-        )?;
+        write!(f, "release {} ({})", self.number, self.image.short())?;
         match &self.user {
             Some(user) => write!(f, " by {user}"),
             None => Ok(()),
@@ -426,10 +421,7 @@ pub(crate) fn serving(job: &Job<'_>) -> Option<ServedReport> {
                         .release
                         .map(|release| format!("{release} "))
                         .unwrap_or_default();
-                    format!(
-                        "{release}{}",
-                        crate::output::human::short_image(&instance.image.name)
-                    )
+                    format!("{release}{}", instance.image.short())
                 })
                 .collect();
             names.sort();

@@ -245,7 +245,7 @@ async fn ship_level<'w>(
 fn headline(job: &Job<'_>) -> String {
     let what = job.shipment.image.as_ref().map_or_else(
         || format!("building {}", job.shipment.label.clone().unwrap_or_default()),
-        |image| crate::output::human::short_image(&image.name).to_owned(),
+        |image| image.short().to_owned(),
     );
     format!("{what} to {}", job.app())
 }

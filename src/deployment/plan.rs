@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::deployment::attempt::Attempt;
 use crate::deployment::job::Job;
-use crate::output::human::short_image;
 use crate::output::text::{data_width, duration, labelled};
 use crate::output::{BOLD, DIM, paint};
+use crate::release::short_image;
 use crate::session::Session;
 
 /// `serving v41 (shop:v1.3.0) on 2 instances`, of every service.
@@ -19,9 +19,9 @@ pub(crate) fn summary(jobs: &[Job<'_>]) -> String {
         let instances = format!("{count} instance{}", if count == 1 { "" } else { "s" });
         let what = match (&baseline.image, baseline.release) {
             (Some(image), Some(release)) => {
-                format!("serving {release} ({}) on {instances}", short_image(&image.name))
+                format!("serving {release} ({}) on {instances}", image.short())
             }
-            (Some(image), None) => format!("serving {} on {instances}", short_image(&image.name)),
+            (Some(image), None) => format!("serving {} on {instances}", image.short()),
             (None, _) if baseline.is_empty() => "nothing serves yet".to_owned(),
             (None, _) => format!("{instances} run different releases"),
         };
@@ -61,7 +61,7 @@ pub(crate) fn headline(environment: &str, jobs: &[Job<'_>]) -> String {
                 .shipment
                 .image
                 .as_ref()
-                .map_or_else(String::new, |image| short_image(&image.name).to_owned());
+                .map_or_else(String::new, |image| image.short().to_owned());
             let built = if job.shipment.label.is_some() {
                 "a build, "
             } else {

@@ -18,7 +18,6 @@ use crate::deployment::stages::Stages;
 use crate::deployment::witnesses::FlyWitnesses;
 use crate::effect::process::Invocation;
 use crate::instance::{CheckState, Instance, InstanceState};
-use crate::output::human::short_image;
 use crate::provider::fly::invocation::DeployCall;
 use crate::provider::fly::output::failure::FailureClass;
 use crate::release::ReleaseNumber;
@@ -69,7 +68,7 @@ pub(crate) async fn go_back(
 
 /// `v41 (shop:v1.3.0)`.
 fn named(destination: &Destination) -> String {
-    let image = short_image(&destination.image.name);
+    let image = destination.image.short();
     destination
         .release
         .map_or_else(|| image.to_owned(), |release| format!("{release} ({image})"))

@@ -12,11 +12,11 @@ use crate::deployment::job::Job;
 use crate::deployment::recall;
 use crate::effect::clock;
 use crate::error::{Error, Result};
-use crate::output::human::short_image;
 use crate::output::text::{width, wrap};
 use crate::project::policy::{bound, choice, consent, forward};
 use crate::project::{Environment, FreezePolicy, Service};
 use crate::provider::fly::passthrough::Passthrough;
+use crate::release::short_image;
 use crate::rollback::{Pick, Rule};
 use crate::session::Session;
 use crate::state::freeze::Freeze;
@@ -130,7 +130,7 @@ fn after(attempt: &Attempt<'_>, jobs: &[Job<'_>], checkout: &Seen) -> Result<Opt
         let sha = sha.filter(|_| image.is_none());
         satisfied &= history.has_verified(image, sha)?;
         wanted.push(match (image, sha) {
-            (Some(image), _) => format!("the image `{}`", short_image(&image.name)),
+            (Some(image), _) => format!("the image `{}`", image.short()),
             (None, Some(sha)) => format!("the commit {}", &sha[..sha.len().min(7)]),
             (None, None) => "what is in this checkout (it has changes that no commit holds)".to_owned(),
         });

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use crate::deployment::attempt::short_id;
 use crate::deployment::report::{Ending, Report, ServedReport, ServiceReport};
 use crate::output::text::{cut, duration, labelled, wrap};
 use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
-use crate::release::ReleaseNumber;
+use crate::release::{ReleaseNumber, short_image};
 use crate::verification::{Evidence, InstanceReport, Verdict};
 
 /// The whole answer, ready to print; `width` is where lines wrap. What was `warned` of already is not said again.
@@ -43,11 +44,6 @@ pub(crate) fn report(report: &Report, warned: bool, width: usize) -> String {
         let _ = writeln!(out, "{}", paint(DIM, &facts.join(" · ")));
     }
     out
-}
-
-/// The end of an id, which labels of images show as well.
-pub(crate) fn short_id(id: &str) -> &str {
-    &id[id.len().saturating_sub(8)..]
 }
 
 /// One sentence: what the environment serves, and what became of the attempt.
@@ -138,14 +134,6 @@ pub(crate) fn served(served: &ServedReport) -> String {
         None if image.is_empty() => "nothing".to_owned(),
         None => image.to_owned(),
     }
-}
-
-/// An image without its registry.
-pub(crate) fn short_image(image: &str) -> &str {
-    image
-        .split_once('/')
-        .filter(|(host, _)| host.contains('.') || host.contains(':'))
-        .map_or(image, |(_, rest)| rest)
 }
 
 fn evidence(out: &mut String, service: &ServiceReport, report: &Report, width: usize) {

@@ -1,7 +1,6 @@
 //! A release that could be shipped again, with everything the ledger holds for doing so.
 
 use crate::error::Result;
-use crate::output::human::short_image;
 use crate::release::{Image, Release, ReleaseNumber};
 use crate::state::history::{History, Known, Origin, Statement};
 use crate::state::keys::{Identity, ImageKey, Key};
@@ -153,7 +152,7 @@ impl Candidate {
     /// `v41 (registry.fly.io/shop:v1.4.0)`, as people read it.
     pub(crate) fn name(&self) -> String {
         match self.release {
-            Some(release) => format!("{release} ({})", short_image(&self.image.name)),
+            Some(release) => format!("{release} ({})", self.image.short()),
             None => self.image.to_string(),
         }
     }
