@@ -8,7 +8,7 @@ use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::command;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::output::Printer;
 use crate::session::{Session, Strictness};
 
@@ -114,6 +114,12 @@ impl Command {
     /// Does what the command says; answers with its exit code.
     pub(crate) async fn run(&self, globals: &Globals, printer: Printer) -> Result<u8> {
         let tolerant = || Session::open(globals, printer, Strictness::Tolerant);
+        // The others say it themselves, at the place where it belongs.
+        let warned = || async {
+            let session = tolerant().await?;
+            session.warn_of_files();
+            Ok::<_, Error>(session)
+        };
         match self {
             Self::Deploy(args) => {
                 let session = Session::open(globals, printer, args.strictness()).await?;
@@ -121,12 +127,12 @@ impl Command {
             }
             Self::Rollback(args) => command::rollback::run(args, &tolerant().await?).await,
             Self::Status(args) => command::status::run(args, &tolerant().await?).await,
-            Self::Releases(args) => command::releases::run(args, &tolerant().await?).await,
+            Self::Releases(args) => command::releases::run(args, &warned().await?).await,
             Self::Verify(args) => command::verify::run(args, &tolerant().await?).await,
-            Self::History(args) => command::history::run(args, &tolerant().await?),
-            Self::Freeze(args) => command::freeze::run(args, &tolerant().await?).await,
-            Self::Unfreeze(args) => command::unfreeze::run(args, &tolerant().await?),
-            Self::Lock(args) => command::lock::run(args, &tolerant().await?).await,
+            Self::History(args) => command::history::run(args, &warned().await?),
+            Self::Freeze(args) => command::freeze::run(args, &warned().await?).await,
+            Self::Unfreeze(args) => command::unfreeze::run(args, &warned().await?),
+            Self::Lock(args) => command::lock::run(args, &warned().await?).await,
             Self::Config(args) => command::config::run(args, globals, &printer).await,
             Self::Sandbox(args) => command::sandbox::run(args, globals, printer).await,
             Self::Completions(args) => {

@@ -174,6 +174,13 @@ impl Session {
         })
     }
 
+    /// Says what of the files was left out because it is wrong (DESIGN 3).
+    pub(crate) fn warn_of_files(&self) {
+        for warning in &self.project.warnings {
+            self.printer.warn(warning);
+        }
+    }
+
     /// The environment of that name; without one, the only one there is.
     pub(crate) fn environment(&self, name: Option<&str>) -> Result<&Environment> {
         let all = &self.project.environments;

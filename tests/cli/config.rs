@@ -28,6 +28,42 @@ fn at_three_in_the_morning_a_typo_is_a_warning() {
 }
 
 #[test]
+fn a_place_for_state_that_only_a_later_version_knows_stops_no_rollback() {
+    let env = TestEnv::sandbox().file("shipctl.toml", &format!("{QUICK}[state]\nurl = \"git+origin\"\n"));
+    for command in [
+        ["deploy", "staging", "--dry-run"].as_slice(),
+        &["config", "check"],
+    ] {
+        let ran = env.shipctl(command.iter().copied());
+        ran.exits(4)
+            .says("shipctl.toml:5:7")
+            .says("this version keeps state in a folder alone, not at `git+origin`");
+        assert_eq!(ran.stdout, "");
+    }
+    env.shipctl(["--sandbox", "rollback", "staging", "--yes"])
+        .succeeds()
+        .says("warning: shipctl.toml:5: `state.url`");
+    // What was left out is said by every command that goes on without it.
+    for command in [
+        ["history"].as_slice(),
+        &["history", "staging", "--json"],
+        &["lock", "status", "staging"],
+        &["freeze", "staging", "--reason", "incident"],
+        &["unfreeze", "staging"],
+    ] {
+        let ran = env.shipctl(command.iter().copied());
+        ran.succeeds();
+        assert!(
+            ran.stderr.starts_with("warning: shipctl.toml:5: `state.url`"),
+            "{ran:?}"
+        );
+    }
+    env.shipctl(["--sandbox", "releases", "staging"])
+        .succeeds()
+        .says("warning: shipctl.toml:5: `state.url`");
+}
+
+#[test]
 fn no_project_says_what_makes_one() {
     let ran = TestEnv::new().shipctl(["deploy", "staging"]);
     ran.exits(4).says("fly.");
