@@ -15,6 +15,7 @@ use crate::deployment::job::{Course, Destination, Heard, Job, NoWay, Stage};
 use crate::deployment::prepare::{Facts, Look, settings};
 use crate::deployment::recall;
 use crate::deployment::report::Ending;
+use crate::deployment::supersede;
 use crate::deployment::witnesses::FlyWitnesses;
 use crate::deployment::{configuration, finish, plan, returning, rules, shipment};
 use crate::error::{Error, Result};
@@ -295,6 +296,7 @@ fn job<'s>(
         group.had = had.copied();
     }
     let back = way_back(&baseline, recall.as_ref(), &facts, service, at_hand.path.path());
+    let unreached = supersede::unreached(history, &service.app, &baseline.instances, &facts.answers);
     // What still migrates is in the way of another migration alone.
     let migration_runs =
         shipment.release_command && facts.machines.iter().any(Instance::is_running_release_command);
@@ -314,6 +316,7 @@ fn job<'s>(
         expectation,
         destination: back,
         migration_runs,
+        unreached,
         course: Course::default(),
     };
     Ok((job, pick))

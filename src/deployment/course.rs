@@ -102,6 +102,7 @@ struct Part {
     witnesses: FlyWitnesses,
     call: DeployCall,
     expectation: Expectation,
+    unreached: Vec<String>,
 }
 
 impl Part {
@@ -111,6 +112,7 @@ impl Part {
             witnesses: job.witnesses.clone(),
             call: call(job),
             expectation: job.expectation.clone(),
+            unreached: job.unreached.clone(),
         }
     }
 }
@@ -158,6 +160,7 @@ async fn ship_level<'w>(
                     witnesses,
                     call,
                     expectation,
+                    unreached,
                 } = part;
                 let (invocation, left_out) = witnesses.flyctl.deploy(call);
                 for flag in left_out {
@@ -172,6 +175,8 @@ async fn ship_level<'w>(
                 let beat = || attempt.session.heartbeat(attempt.environment);
                 let conditions = Conditions {
                     service: name,
+                    unreached,
+                    app: &witnesses.app,
                     emitter: &attempt.emitter,
                     stages,
                     flyctl: &witnesses.flyctl,

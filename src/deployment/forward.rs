@@ -342,6 +342,7 @@ fn job<'s>(
         configuration: kept.as_ref(),
     };
     let destination = destination(history, service, &mut baseline, recall.as_ref(), &facts, &shipped);
+    let unreached = supersede::unreached(history, &service.app, &baseline.instances, &facts.answers);
     let migration_runs = facts
         .machines
         .iter()
@@ -373,6 +374,7 @@ fn job<'s>(
         expectation,
         destination,
         migration_runs,
+        unreached,
         course: Course::default(),
     })
 }

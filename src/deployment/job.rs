@@ -31,6 +31,8 @@ pub(crate) struct Job<'a> {
     pub(crate) destination: Result<Destination, NoWay>,
     /// A release command of somebody else still runs.
     pub(crate) migration_runs: bool,
+    /// Instances that no request reaches, made by a deployment of ours that was cut off.
+    pub(crate) unreached: Vec<String>,
     pub(crate) course: Course,
 }
 

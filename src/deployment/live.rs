@@ -238,6 +238,7 @@ async fn job<'s>(
         expectation,
         destination: Err(NoWay::because("nothing was shipped")),
         migration_runs: false,
+        unreached: Vec::new(),
         course: Course::default(),
         baseline,
     })

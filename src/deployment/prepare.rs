@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::effect::http::{Answer, Http};
 use crate::instance::{Instance, InstanceState};
 use crate::project::fly_toml::FlyToml;
-use crate::project::{Environment, Service, Variables, VerifySettings};
+use crate::project::{Environment, Service, Variables, VerifySettings, VersionField};
 use crate::provider::fly::Flyctl;
 use crate::provider::fly::call::CallFailure;
 use crate::provider::fly::output::ips::Address;
@@ -132,7 +132,7 @@ impl Look<'_> {
             let request = probe::request(&self.health.base, verify, Some(&machine.id));
             let mut answer = self.http.send(&request).await;
             for _ in 1..TRIES {
-                if !is_worth_asking_again(&answer, verify) {
+                if !is_worth_asking_again(&answer, &verify.version_field) {
                     break;
                 }
                 sleep(PAUSE).await;
@@ -146,8 +146,8 @@ impl Look<'_> {
 
 /// What serves is nothing to return to where it answers badly: one blip must not decide that. What took as long as an
 /// answer may take is not waited for again.
-fn is_worth_asking_again(answer: &Answer, verify: &VerifySettings) -> bool {
-    let read = probe::read(answer, PathAuthority::Root, &verify.version_field);
+fn is_worth_asking_again(answer: &Answer, field: &VersionField) -> bool {
+    let read = probe::read(answer, PathAuthority::Root, field);
     matches!(read.word, Word::Bad(_)) && !matches!(answer, Answer::Slow)
 }
 
@@ -199,8 +199,11 @@ pub(crate) fn public_groups(file: &FlyToml, forced: bool, instances: &[Instance]
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
-    use super::Facts;
+    use super::{Facts, is_worth_asking_again};
+    use crate::effect::http::Answer;
+    use crate::project::VersionField;
     use crate::provider::fly::output::ips;
     use crate::session::HealthUrl;
 
@@ -226,6 +229,27 @@ mod tests {
             };
             assert_eq!(facts.has_address(&health), asked, "{listed:?} {forced}");
             assert_eq!(facts.warning().is_some(), warned, "{listed:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_bad_answer_that_came_soon_is_asked_for_again() {
+        let response = |status| Answer::Response {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+            latency: Duration::ZERO,
+        };
+        let field = VersionField::Pointer("/version".into());
+        for (answer, again) in [
+            (response(200), false),
+            (response(404), false),
+            (response(503), true),
+            (Answer::Cut("reset".into()), true),
+            (Answer::Slow, false),
+            (Answer::NoConnection("refused".into()), false),
+        ] {
+            assert_eq!(is_worth_asking_again(&answer, &field), again, "{answer:?}");
         }
     }
 }

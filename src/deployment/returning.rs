@@ -12,7 +12,7 @@ use crate::deployment::event::{Phase, Running, What};
 use crate::deployment::expect;
 use crate::deployment::interrupt::Interrupts;
 use crate::deployment::job::{Destination, Job, Stage};
-use crate::deployment::ship::{Conditions, ProviderEnd, Shipped, ship};
+use crate::deployment::ship::{Conditions, LEASE, ProviderEnd, Shipped, ship};
 use crate::deployment::shipment;
 use crate::deployment::stages::Stages;
 use crate::deployment::witnesses::FlyWitnesses;
@@ -27,6 +27,8 @@ use crate::verification::{Judgement, Verdict};
 
 /// Between two tries of a return that the platform did not take.
 const PAUSE: Duration = Duration::from_secs(2);
+/// After so many crashes of flyctl a return is not tried again.
+const CRASHES: u32 = 2;
 
 /// Brings one service back, or says why not; its stage tells.
 pub(crate) async fn go_back(
@@ -110,6 +112,7 @@ async fn try_until_back(
         .as_ref()
         .and_then(|provider| provider.leases_until);
     let deadline = bound(Instant::now(), leases_until, attempt.timeout);
+    let mut crashes = 0;
     loop {
         if let Some(until) = leases_until.take() {
             pause(
@@ -164,8 +167,7 @@ async fn try_until_back(
         let reason = judgement.reasons.first().cloned().unwrap_or_default();
         let warnings = judgement.warnings.clone();
         job.course.afterwards = Some(judgement);
-        let again =
-            provider.class.is_some_and(FailureClass::is_transient) && Instant::now() + PAUSE < deadline;
+        let again = is_worth_repeating(provider.class, crashes) && Instant::now() + PAUSE < deadline;
         match verdict {
             Verdict::Verified => {
                 job.course.warnings.extend(warnings);
@@ -176,6 +178,11 @@ async fn try_until_back(
                 let said = provider.message.clone().unwrap_or_default();
                 phase.waiting(format!("flyctl could not return yet: {said}"));
                 leases_until = provider.leases_until;
+                if provider.class == Some(FailureClass::Crashed) {
+                    crashes += 1;
+                    // It could give none of them back.
+                    leases_until = Some(Instant::now() + LEASE);
+                }
                 pause(&mut interrupts, Instant::now() + PAUSE, phase, &said).await?;
             }
             Verdict::Inconclusive => {
@@ -202,6 +209,11 @@ async fn try_until_back(
 /// be spent on waiting, and leave a mix behind.
 fn bound(now: Instant, leases_until: Option<Instant>, timeout: Duration) -> Instant {
     leases_until.map_or(now, |until| until.max(now)) + timeout
+}
+
+/// Whether flyctl may get a return done that it has just failed to do. One that crashes each time will crash again.
+fn is_worth_repeating(class: Option<FailureClass>, crashes: u32) -> bool {
+    class.is_some_and(|class| class.is_transient() || (class == FailureClass::Crashed && crashes < CRASHES))
 }
 
 async fn pause(
@@ -295,6 +307,8 @@ async fn once(
     let mark = |group, start| attempt.record_mark("return", &job.service.name, group, start, true);
     let beat = || attempt.session.heartbeat(attempt.environment);
     let conditions = Conditions {
+        unreached: &job.unreached,
+        app: job.app(),
         service: &job.service.name,
         emitter: &attempt.emitter,
         stages: &stages,
@@ -320,7 +334,23 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::bound;
+    use super::{bound, is_worth_repeating};
+    use crate::provider::fly::output::failure::FailureClass;
+
+    #[test]
+    fn a_return_is_tried_again_where_that_may_help() {
+        for (class, crashes, again) in [
+            (Some(FailureClass::LeaseHeld), 9, true),
+            (Some(FailureClass::Network), 0, true),
+            (Some(FailureClass::Crashed), 0, true),
+            (Some(FailureClass::Crashed), 1, true),
+            (Some(FailureClass::Crashed), 2, false),
+            (Some(FailureClass::Unhealthy), 0, false),
+            (None, 0, false),
+        ] {
+            assert_eq!(is_worth_repeating(class, crashes), again, "{class:?} {crashes}");
+        }
+    }
 
     #[test]
     fn a_return_has_its_time_from_when_it_can_begin() {

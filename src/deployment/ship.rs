@@ -82,6 +82,9 @@ pub(crate) struct Conditions<'a> {
     pub(crate) timeout: Duration,
     /// The addresses are read again once flyctl has ended.
     pub(crate) readdress: Option<FlyWitnesses>,
+    /// Instances that requests are let reach once flyctl has updated everything.
+    pub(crate) unreached: &'a [String],
+    pub(crate) app: &'a str,
     /// Called once with the process group and its start time.
     pub(crate) on_start: &'a (dyn Fn(i32, u64) + Sync),
     /// Called every other second while flyctl or the watch works.
@@ -146,8 +149,9 @@ pub(crate) async fn ship(
                     heard.take(&line);
                 }
                 ended = Some(end);
-                conditions.stages.child_ended(end.code == Some(0));
-                tell_end(&shipping, conditions.readdress.clone());
+                let well = end.code == Some(0);
+                conditions.stages.child_ended(well);
+                tell_end(&shipping, conditions, well);
             }
             reached = &mut verdict, if judgement.is_none() => {
                 if reached.early {
@@ -159,7 +163,7 @@ pub(crate) async fn ship(
                 by = if judgement.is_some() { EndedBy::Signal } else { EndedBy::Deadline };
                 ended = Some(end_while_reading(&mut child, GRACE, &mut printed, &mut heard).await);
                 conditions.stages.child_ended(false);
-                tell_end(&shipping, conditions.readdress.clone());
+                tell_end(&shipping, conditions, false);
             }
             _ = beat.tick() => (conditions.beat)(),
             _ = talk.tick() => {
@@ -210,9 +214,31 @@ async fn end_while_reading(
 }
 
 /// Tells the watch that flyctl has ended, together with what leads to the app now.
-fn tell_end(shipping: &Arc<watch::Sender<Shipping>>, readdress: Option<FlyWitnesses>) {
+///
+/// `well`: it updated everything. What it left alone may run what was cut off, and nothing is sent there.
+fn tell_end(shipping: &Arc<watch::Sender<Shipping>>, conditions: &Conditions<'_>, well: bool) {
     let shipping = Arc::clone(shipping);
+    let readdress = conditions.readdress.clone();
+    let unreached = if well {
+        conditions.unreached.to_vec()
+    } else {
+        Vec::new()
+    };
+    let (app, flyctl, emitter) = (
+        conditions.app.to_owned(),
+        conditions.flyctl.clone(),
+        conditions.emitter.clone(),
+    );
     tokio::spawn(async move {
+        for id in unreached {
+            emitter.warn(match flyctl.uncordon_machine(&app, &id).await {
+                Ok(()) => format!("instance {id} is of a deployment that was cut off; requests reach it again"),
+                Err(failure) => format!(
+                    "instance {id} is of a deployment that was cut off, and requests could not be let reach it: {}",
+                    failure.message
+                ),
+            });
+        }
         let address = match readdress {
             Some(witnesses) => {
                 let list = witnesses.flyctl.ips(&witnesses.app).await.ok();

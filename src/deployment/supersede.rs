@@ -1,5 +1,6 @@
 //! A deployment that was cut off before this one: its flyctl is ended, its leases waited out, its record closed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -9,10 +10,17 @@ use crate::deployment::course::{Interrupted, talk};
 use crate::deployment::event::Running;
 use crate::deployment::job::Job;
 use crate::deployment::ship::LEASE;
+use crate::effect::http::Answer;
 use crate::effect::{clock, process};
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::history::Unfinished;
+use crate::instance::{Instance, InstanceState};
+use crate::project::VersionField;
+use crate::state::history::{History, Unfinished};
+use crate::state::keys::ImageKey;
 use crate::state::record::{End, Outcome, Record};
+use crate::state::row::Ended;
+use crate::verification::expectation::PathAuthority;
+use crate::verification::probe::{self, Word};
 
 /// flyctl's time to end when it outlived its shipctl.
 const GRACE: Duration = Duration::from_secs(10);
@@ -67,6 +75,44 @@ fn since(attempt: &Attempt<'_>, marked_at: &str) -> Duration {
         .session
         .heartbeat_age(attempt.environment)
         .map_or(Duration::ZERO, |age| age.min(marked).saturating_sub(OUTLIVES))
+}
+
+/// Instances that a deployment of ours made beside the others and could not let requests reach before it was cut off, as
+/// bluegreen does it: they run what it shipped, and the proxy sends nothing there. What ships next updates them, and
+/// nobody would ever answer from them.
+pub(crate) fn unreached(
+    history: &History,
+    app: &str,
+    instances: &[Instance],
+    answers: &BTreeMap<String, Answer>,
+) -> Vec<String> {
+    let cut_off: Vec<ImageKey> = history
+        .rows_of(app)
+        .map(|(_, row)| row)
+        .take_while(|row| !row.is_verified())
+        .filter(|row| {
+            let outcome = [Outcome::Interrupted, Outcome::Abandoned].map(Ended::As);
+            row.ended == Ended::Open || outcome.contains(&row.ended)
+        })
+        .map(|row| row.shipped.image)
+        .collect();
+    let is_silent = |instance: &Instance| {
+        let field = VersionField::Pointer(String::new());
+        answers.get(&instance.id).is_some_and(|answer| {
+            let read = probe::read(answer, PathAuthority::Root, &field);
+            read.silent && matches!(read.word, Word::Bad(_))
+        })
+    };
+    instances
+        .iter()
+        .filter(|instance| instance.state == InstanceState::Started)
+        .filter(|instance| {
+            let own = ImageKey::of(&instance.image);
+            cut_off.iter().any(|image| image.is_same_as(own))
+        })
+        .filter(|instance| instance.cordoned.unwrap_or_else(|| is_silent(instance)))
+        .map(|instance| instance.id.clone())
+        .collect()
 }
 
 /// Waits for leases that our own flyctl could not give back.
@@ -129,6 +175,139 @@ pub(crate) async fn wait_for_migration(
         tokio::select! {
             () = sleep(Duration::from_secs(2)) => {}
             signal = interrupts.next() => return Ok(Err(Interrupted { signal, children: Vec::new() })),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::unreached;
+    use crate::effect::http::Answer;
+    use crate::instance::Instance;
+    use crate::provider::fly::output::machines;
+    use crate::state::record::Outcome;
+    use crate::state::testing::{APP, Entry, TestLedger};
+
+    fn instance(tag: &str, state: &str, cordoned: Option<bool>) -> Instance {
+        let mut machine = json!({
+            "id": "a", "state": state, "region": "fra",
+            "config": {"metadata": {"fly_process_group": "app", "fly_release_version": "2"}},
+            "image_ref": {"registry": "registry.fly.io", "repository": "shop", "tag": tag, "digest": format!("sha256:{tag}")},
+        });
+        if let Some(cordoned) = cordoned {
+            machine["cordoned"] = json!(cordoned);
+        }
+        machines::parse(json!([machine]).to_string().as_bytes())
+            .unwrap()
+            .remove(0)
+    }
+
+    fn response(status: u16, body: &str) -> Answer {
+        Answer::Response {
+            status,
+            headers: Vec::new(),
+            body: body.as_bytes().to_vec(),
+            latency: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn what_a_cut_off_deployment_left_without_requests_is_found() {
+        let first = || Entry::deploy("d1", "v1").verified().release(1);
+        let cut_off = || {
+            Entry::deploy("d2", "v2")
+                .over(1, "v1")
+                .cut_off_while("ship", true)
+        };
+        let nobody = || response(503, "no good candidate");
+        for (case, entries, instance, answer, found) in [
+            (
+                "killed",
+                vec![first(), cut_off()],
+                instance("v2", "started", None),
+                nobody(),
+                true,
+            ),
+            (
+                "interrupted",
+                vec![first(), Entry::deploy("d2", "v2").interrupted()],
+                instance("v2", "started", None),
+                nobody(),
+                true,
+            ),
+            (
+                "superseded once, in vain",
+                vec![
+                    first(),
+                    Entry::deploy("d2", "v2").ended(Outcome::Abandoned, "refuted"),
+                ],
+                instance("v2", "started", None),
+                nobody(),
+                true,
+            ),
+            (
+                "said so",
+                vec![cut_off()],
+                instance("v2", "started", Some(true)),
+                response(200, ""),
+                true,
+            ),
+            (
+                "said otherwise",
+                vec![cut_off()],
+                instance("v2", "started", Some(false)),
+                nobody(),
+                false,
+            ),
+            (
+                "it answers",
+                vec![cut_off()],
+                instance("v2", "started", None),
+                response(200, ""),
+                false,
+            ),
+            (
+                "the app itself is bad",
+                vec![cut_off()],
+                instance("v2", "started", None),
+                response(503, "{\"status\":\"unhealthy\"}"),
+                false,
+            ),
+            (
+                "not ours",
+                vec![first(), cut_off()],
+                instance("v1", "started", None),
+                nobody(),
+                false,
+            ),
+            (
+                "down",
+                vec![cut_off()],
+                instance("v2", "stopped", None),
+                nobody(),
+                false,
+            ),
+            (
+                "verified since",
+                vec![cut_off(), Entry::verify("d3", "v2").verified().release(2)],
+                instance("v2", "started", None),
+                nobody(),
+                false,
+            ),
+        ] {
+            let history = TestLedger::of(&entries).history();
+            let answers = BTreeMap::from([("a".to_owned(), answer)]);
+            let expected: &[&str] = if found { &["a"] } else { &[] };
+            assert_eq!(
+                unreached(&history, APP, &[instance], &answers),
+                expected,
+                "{case}"
+            );
         }
     }
 }

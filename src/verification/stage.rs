@@ -46,6 +46,8 @@ pub(super) struct Stage {
     /// When flyctl ends.
     pub(super) ships_for: Duration,
     pub(super) timeout: Duration,
+    /// So long nobody looks after the verdict, while another service ships.
+    pub(super) rests_for: Duration,
     pub(super) changes: Mutex<Vec<Change>>,
 }
 
@@ -77,6 +79,7 @@ impl Stage {
             begun: OnceLock::new(),
             ships_for: Duration::ZERO,
             timeout: 10 * MINUTE,
+            rests_for: Duration::ZERO,
             changes: Mutex::new(Vec::new()),
         }
     }
@@ -149,7 +152,11 @@ impl Stage {
         };
         let judged = async {
             let judgement = watch.verify(shipping).await;
-            if judgement.verdict == Verdict::Verified && !bake.is_zero() {
+            if judgement.verdict == Verdict::Verified && !self.rests_for.is_zero() {
+                sleep(self.rests_for).await;
+                watch.forget_answers();
+                watch.bake(bake).await
+            } else if judgement.verdict == Verdict::Verified && !bake.is_zero() {
                 watch.bake(bake).await
             } else {
                 judgement

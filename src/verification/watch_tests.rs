@@ -390,3 +390,44 @@ async fn an_update_between_two_looks_starts_the_bake_anew() {
     assert_eq!(came.judgement.verdict, Verdict::Verified, "{:?}", came.judgement);
     assert!(came.after >= seconds(6) + BAKE, "{:?}", came.after);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_good_before_another_service_shipped_is_asked_again() {
+    // Longer than an instance has to turn good.
+    let resting = || {
+        let mut stage = Stage::new();
+        stage.rests_for = 3 * MINUTE;
+        stage
+    };
+    let bad = |cast: &mut super::stage::Cast| cast.answers = vec![("*", response(503, &[], ""))];
+    for bake in [Duration::ZERO, BAKE] {
+        for (case, stage, verdict) in [
+            ("good still", resting(), Verdict::Verified),
+            (
+                "bad and well again",
+                resting()
+                    .at(MINUTE, bad)
+                    .at(2 * MINUTE, |cast| cast.answers = vec![("*", good("v2"))]),
+                Verdict::Verified,
+            ),
+            ("an answer", resting().at(MINUTE, bad), Verdict::Refuted),
+            (
+                "a check",
+                resting().at(MINUTE, |cast| cast.get("b").checks = vec![check("critical")]),
+                Verdict::Refuted,
+            ),
+            (
+                "gone",
+                resting().at(MINUTE, |cast| drop(cast.instances.pop())),
+                Verdict::Refuted,
+            ),
+        ] {
+            let came = stage.play(bake).await;
+            assert_eq!(
+                came.judgement.verdict, verdict,
+                "{case} {bake:?} {:?}",
+                came.judgement.reasons
+            );
+        }
+    }
+}

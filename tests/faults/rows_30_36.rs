@@ -160,6 +160,29 @@ fn killed_in_the_return_and_deployed_again() {
     });
 }
 
+#[test]
+fn killed_before_requests_reached_what_it_made_and_deployed_again() {
+    // As bluegreen leaves its green machines: they run, and the proxy sends nothing there.
+    let scene = Scene::builder().speed(1.0).timeout("20s").ready();
+    let new = || {
+        let machines = scene.truth().machines("shop");
+        let on_new = machines.into_iter().find(|machine| machine.tag == "v2");
+        on_new.filter(|machine| machine.state == "started")
+    };
+    let mut deploy = scene.deploy("v2").start();
+    deploy.wait_until("a machine is started on v2", || new().is_some());
+    deploy.signal(Signal::SIGKILL);
+    assert_eq!(deploy.wait().signal, Some(9));
+    let id = new().expect("a machine on v2").id;
+    scene.order(json!({"do": "machine", "app": "shop", "machine": id, "action": "cordon"}));
+    let document = scene.deploy("v3").run().concludes("verified", 0);
+    assert!(
+        said(&document).contains("requests reach it again"),
+        "{document:#}"
+    );
+    scene.truth().serves("shop", "v3", 2);
+}
+
 /// Bare flyctl on the scene's own world: a colleague.
 fn colleague(scene: &Scene, tag: &str, code: i32) {
     let reference = image(tag);

@@ -54,6 +54,11 @@ pub(crate) fn logs(app: &str, machine: Option<&str>) -> Args {
     line
 }
 
+/// Lets requests reach a machine again, or for the first time.
+pub(crate) fn machine_uncordon(app: &str, id: &str) -> Args {
+    args(["machine", "uncordon", id, "-a", app])
+}
+
 pub(crate) fn machine_start(app: &str, id: &str) -> Args {
     args(["machine", "start", id, "-a", app])
 }

@@ -231,6 +231,11 @@ impl Flyctl {
         self.read(&invocation::machine_start(app, id)).await.map(drop)
     }
 
+    /// Lets requests reach a machine that was made without them.
+    pub(crate) async fn uncordon_machine(&self, app: &str, id: &str) -> Result<(), CallFailure> {
+        self.read(&invocation::machine_uncordon(app, id)).await.map(drop)
+    }
+
     /// The call that deploys, and what this flyctl cannot be told.
     pub(crate) fn deploy(&self, call: &DeployCall) -> (Invocation, Vec<LeftOut>) {
         let (args, left_out) = invocation::deploy(call, self.flags());

@@ -5,7 +5,7 @@ use super::project;
 use super::read::machines_path;
 use super::session::{Call, Session};
 
-/// `machine start`, `stop` and `destroy`.
+/// `machine start`, `stop`, `uncordon` and `destroy`.
 pub(super) async fn machine(session: &Session, action: &str) -> Result<(), Failure> {
     session.require_token()?;
     let app = project::app_name(session)?;
@@ -15,8 +15,10 @@ pub(super) async fn machine(session: &Session, action: &str) -> Result<(), Failu
         ));
     }
     for id in &session.arguments.positionals {
-        if action == "stop" {
-            session.out(&format!("Sending kill signal to machine {id}..."));
+        match action {
+            "stop" => session.out(&format!("Sending kill signal to machine {id}...")),
+            "uncordon" => session.out(&format!("Deactivating cordon on machine {id}...")),
+            _ => {}
         }
         let (method, path) = match action {
             "destroy" => ("DELETE", format!("{}/{id}", machines_path(&app))),
@@ -26,17 +28,23 @@ pub(super) async fn machine(session: &Session, action: &str) -> Result<(), Failu
             .call(Call::machines(method, &path, &app), |world, now| match action {
                 "start" => world.start_machine(&app, id, None, now).map(|_| ()),
                 "stop" => world.stop_machine(&app, id, now),
+                "uncordon" => {
+                    world.machine_mut(&app, id)?.cordoned = false;
+                    Ok(())
+                }
                 _ => world.destroy_machine(&app, id, None, now),
             })
             .await
             .map_err(|error| {
-                error.within(&format!(
-                    "could not {action} machine {id}: failed to {action} VM {id}"
-                ))
+                error.within(&match action {
+                    "uncordon" => "failed to uncordon VM".to_owned(),
+                    _ => format!("could not {action} machine {id}: failed to {action} VM {id}"),
+                })
             })?;
         session.out(&match action {
             "start" => format!("{id} has been started"),
             "stop" => format!("{id} has been successfully stopped"),
+            "uncordon" => "done!".to_owned(),
             _ => format!("{id} has been destroyed"),
         });
     }

@@ -210,6 +210,12 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: &[APP, CONFIG],
     },
     Command {
+        path: &["machine|machines|m", "uncordon"],
+        usage: "machine uncordon <id> [<id>...] [flags]",
+        about: "Reactivate all services on a machine",
+        flags: &[APP, CONFIG],
+    },
+    Command {
         path: &["machine|machines|m", "stop"],
         usage: "machine stop <id> [<id>...] [flags]",
         about: "Stop machines",

@@ -132,6 +132,7 @@ async fn perform(session: &mut Session, command: &str) -> Result<(), Failure> {
         "machine list" => read::machine_list(session).await,
         "machine start" => act::machine(session, "start").await,
         "machine stop" => act::machine(session, "stop").await,
+        "machine uncordon" => act::machine(session, "uncordon").await,
         "machine destroy" => act::machine(session, "destroy").await,
         "ips list" => read::ips_list(session).await,
         "config show" => read::config_show(session).await,

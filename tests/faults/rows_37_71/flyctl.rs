@@ -331,3 +331,20 @@ fn fault_42_crashes_after_a_machine_moved() {
     holds(&warnings(&document), &["although every instance is good"]);
     scene.truth().serves("shop", "v2", 2);
 }
+
+/// A mix would stay where nobody tried again.
+#[test]
+fn fault_42_flyctl_crashes_once_during_the_return() {
+    let scene = inside().timeout("4s").ready();
+    scene.order(json!({"do": "rule", "app": "shop", "image": "v2", "checks": "critical"}));
+    let once = scene.path("output").join("crashed");
+    let body = format!(
+        "case \" $* \" in *shop:v1*) if [ ! -e '{once}' ]; then : > '{once}'\n\
+         echo 'panic: runtime error: invalid memory address or nil pointer dereference' >&2\nexit 2\nfi;; esac",
+        once = once.display()
+    );
+    let flyctl = scripted(&scene, &body);
+    deploy(&scene, &flyctl, &[]).concludes("rolled_back", 7);
+    assert!(once.exists(), "it crashed");
+    scene.truth().serves("shop", "v1", 2);
+}

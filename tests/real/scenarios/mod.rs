@@ -2,6 +2,7 @@
 
 mod answers;
 mod byhand;
+mod callers;
 mod configuration;
 mod cutoff;
 mod health;
@@ -33,6 +34,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     configuration::SCENARIOS,
     answers::SCENARIOS,
     byhand::SCENARIOS,
+    callers::SCENARIOS,
     outage::SCENARIOS,
     timing::SCENARIOS,
     cutoff::SCENARIOS,
