@@ -305,7 +305,7 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
                         self.memory
                             .last_update()
                             .map_or(at, |update| at.max(update + bake)),
-                    )
+                    );
                 }
                 (false, None) => {}
             }

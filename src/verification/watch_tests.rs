@@ -362,13 +362,13 @@ async fn the_deadline_of_the_deployment_cuts_no_bake_short() {
         stage
     };
     let dies = Stage::new().at(seconds(8), |cast| {
-        cast.answers = vec![("*", response(503, &[], ""))]
+        cast.answers = vec![("*", response(503, &[], ""))];
     });
     let came = late(dies).play(BAKE).await;
     assert_eq!(came.judgement.verdict, Verdict::Refuted, "{:?}", came.judgement);
     let blinks = Stage::new()
         .at(seconds(5), |cast| {
-            cast.answers = vec![("b", Answer::NoConnection("refused".into())), ("*", good("v2"))]
+            cast.answers = vec![("b", Answer::NoConnection("refused".into())), ("*", good("v2"))];
         })
         .at(seconds(7), |cast| cast.answers = vec![("*", good("v2"))]);
     let came = late(blinks).play(BAKE).await;
