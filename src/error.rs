@@ -19,6 +19,8 @@ pub(crate) enum ErrorKind {
     Provider,
     /// What serves could not be established.
     Inconclusive,
+    /// This signal came before anything was changed.
+    Interrupted(u8),
 }
 
 impl ErrorKind {
@@ -31,6 +33,7 @@ impl ErrorKind {
             Self::Locked => 5,
             Self::Inconclusive => 9,
             Self::Provider => 10,
+            Self::Interrupted(signal) => 128 + signal,
         }
     }
 
@@ -44,6 +47,7 @@ impl ErrorKind {
             Self::Locked => "locked",
             Self::Inconclusive => "inconclusive",
             Self::Provider => "provider",
+            Self::Interrupted(_) => "interrupted",
         }
     }
 }
@@ -84,6 +88,11 @@ impl Error {
 
     pub(crate) fn config(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, message)
+    }
+
+    /// A signal came while nothing was changed yet.
+    pub(crate) fn interrupted(signal: u8) -> Self {
+        Self::new(ErrorKind::Interrupted(signal), "interrupted; nothing was changed")
     }
 
     pub(crate) fn internal(message: impl Into<String>) -> Self {

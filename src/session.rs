@@ -215,9 +215,19 @@ impl Session {
             }
         }
         let chosen = environment.services.iter();
-        Ok(chosen
+        let chosen: Vec<&Service> = chosen
             .filter(|service| wanted.is_empty() || wanted.contains(&service.name))
-            .collect())
+            .collect();
+        // A tolerant look may have found none in the file; nothing is ever asked or shipped without.
+        if let Some(nameless) = chosen.iter().find(|service| service.app.is_empty()) {
+            let file = self.project.on_a_command_line(&nameless.config);
+            return Err(
+                Error::config(format!("`{file}` names no app, and no record does")).hint(format!(
+                    "write `app = \"…\"` into `{file}`, or name the app with `-a APP`"
+                )),
+            );
+        }
+        Ok(chosen)
     }
 
     /// flyctl with the token of this environment.
@@ -429,18 +439,14 @@ impl Session {
 
     /// The command that deploys this environment, with what policy asks for.
     pub(crate) fn deploy_command(&self, environment: &Environment) -> String {
-        let sandbox = if self.printer.sandbox { " --sandbox" } else { "" };
-        let file = environment
-            .services
-            .first()
-            .and_then(|service| service.file.as_ref())
-            .map(|file| {
-                let path = file.path.strip_prefix(&self.project.root).unwrap_or(&file.path);
-                path.to_string_lossy().into_owned()
-            });
+        let first = environment.services.first();
+        let file = first.and_then(|service| service.file.as_ref());
         match file.filter(|_| environment.protected) {
-            Some(file) => format!("shipctl{sandbox} deploy {} --config {file}", environment.name),
-            None => format!("shipctl{sandbox} deploy {}", environment.name),
+            Some(file) => {
+                let file = self.project.on_a_command_line(&file.path);
+                format!("shipctl deploy {} --config {file}", environment.name)
+            }
+            None => format!("shipctl deploy {}", environment.name),
         }
     }
 
@@ -568,6 +574,7 @@ fn without_checkout(app: &str, home: &Home, start: &Path, variables: &Variables)
     };
     Ok(Project {
         root: start.to_owned(),
+        start: start.to_owned(),
         name: project,
         environments: vec![Environment::bare(&environment, app, start, None, variables)],
         warnings: Vec::new(),

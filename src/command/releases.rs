@@ -11,7 +11,7 @@ use crate::deployment::{backward, recall};
 use crate::effect::clock;
 use crate::error::Result;
 use crate::output::text::{ago, cut, data_width};
-use crate::output::{BOLD, DIM, paint};
+use crate::output::{BOLD, DIM, Printer, paint};
 use crate::project::{Environment, Service};
 use crate::release::{ReleaseNumber, short_image};
 use crate::rollback::{self, Answer, Question};
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: &ReleasesArgs, session: &Session) -> Result<u8> {
     if session.printer.json {
         session.printer.document(&view);
     } else {
-        session.printer.data(&words(&view, data_width()));
+        session.printer.data(&words(&view, data_width(), session.printer));
     }
     Ok(0)
 }
@@ -95,7 +95,8 @@ async fn service_view(
         http: &session.http,
         health: &health,
         variables: &environment.variables,
-        remote: false,
+        // Which groups there are, without a file.
+        remote: service.file.is_none(),
         ask: false,
     };
     let facts = look
@@ -153,7 +154,7 @@ async fn service_view(
     })
 }
 
-fn words(view: &ReleasesView, width: usize) -> String {
+fn words(view: &ReleasesView, width: usize, printer: Printer) -> String {
     let now = clock::now();
     let mut out = String::new();
     for service in &view.services {
@@ -184,12 +185,11 @@ fn words(view: &ReleasesView, width: usize) -> String {
             out.push('\n');
         }
     }
-    let sandbox = if view.sandbox { " --sandbox" } else { "" };
     let legend = format!(
-        "rollback: what `shipctl{sandbox} rollback {}` would return to",
+        "rollback: what `shipctl rollback {}` would return to",
         view.environment
     );
-    out.push_str(&paint(DIM, &legend));
+    out.push_str(&paint(DIM, &printer.pasteable(&legend)));
     out.push('\n');
     out
 }

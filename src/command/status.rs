@@ -17,7 +17,7 @@ use crate::effect::clock;
 use crate::error::{Error, Result};
 use crate::instance::CheckState;
 use crate::output::text::{ago, cut, data_width, labelled};
-use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, paint};
 use crate::project::{Environment, Service};
 use crate::release::{ReleaseNumber, short_image};
 use crate::session::{FreezeView, LockView, Session};
@@ -72,14 +72,18 @@ struct UnfinishedView {
     kind: &'static str,
     actor: String,
     started_at: String,
+    /// Of its flyctl, where that outlived it on this machine.
+    process_group: Option<i32>,
 }
 
 #[derive(Debug, Serialize)]
 struct ServiceView {
     service: String,
     app: String,
-    /// Why Fly could not be asked.
+    /// Why Fly could not be asked, and what mends that.
     error: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hints: Vec<String>,
     release: Option<ReleaseNumber>,
     image: Option<String>,
     digest: Option<String>,
@@ -141,9 +145,10 @@ fn show(view: &StatusView, args: &StatusArgs, session: &Session) {
         ""
     };
     let detail = args.environment.is_some() || session.globals.app.is_some() || view.environments.len() == 1;
-    session
-        .printer
-        .data(&format!("{clear}{}", words(view, detail, data_width())));
+    session.printer.data(&format!(
+        "{clear}{}",
+        words(view, detail, data_width(), session.printer)
+    ));
 }
 
 async fn look(args: &StatusArgs, session: &Session) -> Result<(StatusView, u8)> {
@@ -217,7 +222,7 @@ async fn environment_view(session: &Session, environment: &Environment) -> Envir
         environment: environment.name.clone(),
         protected: environment.protected,
         services: views,
-        unfinished: unfinished(history.as_ref(), lock.is_some()),
+        unfinished: unfinished(history.as_ref(), lock.is_some(), &session.this_process().host),
         lock,
         frozen: frozen.map(Into::into),
         warnings,
@@ -235,13 +240,18 @@ fn seen<T>(read: Result<Option<T>>, warnings: &mut Vec<String>, what: impl FnOnc
 }
 
 /// The newest deployment that was cut off; one that still runs holds the lock.
-fn unfinished(history: Option<&History>, is_locked: bool) -> Option<UnfinishedView> {
-    let Unfinished { start, .. } = recall::unfinished(history?, is_locked).into_iter().next()?;
+fn unfinished(history: Option<&History>, is_locked: bool, host: &str) -> Option<UnfinishedView> {
+    let unfinished = recall::unfinished(history?, is_locked).into_iter().next()?;
+    let group = recall::living_groups(&unfinished, host)
+        .first()
+        .map(|(group, _)| *group);
+    let Unfinished { start, .. } = unfinished;
     Some(UnfinishedView {
         id: start.id,
         kind: start.kind.as_str(),
         actor: start.actor,
         started_at: start.started_at,
+        process_group: group,
     })
 }
 
@@ -255,6 +265,7 @@ async fn service_view(
         service: service.name.clone(),
         app: service.app.clone(),
         error: None,
+        hints: Vec::new(),
         release: None,
         image: None,
         digest: None,
@@ -266,9 +277,18 @@ async fn service_view(
         newest_status: None,
         instances: Vec::new(),
     };
+    if service.app.is_empty() {
+        view.error = Some("its file names no app, and no record does".to_owned());
+        return view;
+    }
     match facts(session, environment, service).await {
         Ok(facts) => fill(&mut view, service, &facts, history),
-        Err(error) => view.error = Some(error.message),
+        Err(error) => {
+            let cause = error.causes.iter().find(|cause| !error.message.contains(*cause));
+            let because = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+            view.error = Some(format!("{}{because}", error.message));
+            view.hints = error.hints;
+        }
     }
     view
 }
@@ -347,7 +367,7 @@ fn checks(checks: &[CheckState]) -> Option<String> {
     Some(worst.status.clone())
 }
 
-fn words(view: &StatusView, detail: bool, width: usize) -> String {
+fn words(view: &StatusView, detail: bool, width: usize, printer: Printer) -> String {
     let now = clock::now();
     let mut out = String::new();
     for environment in &view.environments {
@@ -364,6 +384,11 @@ fn words(view: &StatusView, detail: bool, width: usize) -> String {
                 width,
             ));
             out.push('\n');
+            for hint in &service.hints {
+                let label = format!("  {}", paint(BOLD, "hint:"));
+                out.push_str(&labelled(&label, 7, &printer.pasteable(hint), width));
+                out.push('\n');
+            }
             if detail {
                 for instance in &service.instances {
                     out.push_str(&cut(&instance_line(instance, now), width));
@@ -386,17 +411,15 @@ fn words(view: &StatusView, detail: bool, width: usize) -> String {
         if let Some(unfinished) = &environment.unfinished {
             let started = ago(&unfinished.started_at, now);
             let (kind, actor) = (unfinished.kind, &unfinished.actor);
+            let flyctl = unfinished.process_group.map_or_else(String::new, |group| {
+                format!("; its flyctl (process group {group}) STILL RUNS and may move more instances")
+            });
             fact(
                 "unfinished",
-                &format!("{kind} by {actor}, begun {started}, was cut off"),
+                &format!("{kind} by {actor}, begun {started}, was cut off{flyctl}"),
             );
-            let sandbox = if view.sandbox { " --sandbox" } else { "" };
-            let _ = writeln!(
-                out,
-                "  {} deploy again, or shipctl{sandbox} rollback {}",
-                paint(BOLD, "next:"),
-                environment.environment
-            );
+            let back = format!("deploy again, or shipctl rollback {}", environment.environment);
+            let _ = writeln!(out, "  {} {}", paint(BOLD, "next:"), printer.pasteable(&back));
         }
     }
     for warning in &view.warnings {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::deployment::event::{Emitter, Subject, What, millis};
+use crate::deployment::course::talk;
+use crate::deployment::event::{Emitter, Running, Subject, What, millis};
 use crate::deployment::interrupt::Interrupts;
 use crate::deployment::job::Job;
 use crate::deployment::report::{Ending, Report};
@@ -36,6 +37,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) deadline: Instant,
     pub(crate) actor: String,
     pub(crate) reason: Option<String>,
+    /// `--image` as it was given, so that a hint ships the same again.
+    pub(crate) image: Option<String>,
     pub(crate) overridden: Vec<String>,
     pub(crate) git: GitFacts,
     /// Held from the lock phase to the conclusion.
@@ -72,9 +75,31 @@ pub(crate) fn short_id(id: &str) -> &str {
 }
 
 impl<'a> Attempt<'a> {
-    /// Waits for the deadline, for as long as nothing is established yet and nothing was changed.
-    pub(crate) async fn out_of_time(&self) -> Error {
-        sleep_until(self.deadline).await;
+    /// Looks before anything is changed: the phase says what is waited for, and ends with what went wrong; a signal
+    /// or the deadline ends the look.
+    pub(crate) async fn look<T>(
+        &self,
+        phase: Running,
+        look: impl Future<Output = Result<T>>,
+    ) -> Result<(T, Running)> {
+        let mut interrupts = self.interrupts.clone();
+        let looked = tokio::select! {
+            looked = look => looked,
+            () = talk(|| phase.waiting("flyctl to answer".to_owned())) => unreachable!("talk never ends"),
+            signal = interrupts.next() => Err(Error::interrupted(signal)),
+            () = sleep_until(self.deadline) => Err(self.out_of_time()),
+        };
+        match looked {
+            Ok(looked) => Ok((looked, phase)),
+            Err(error) => {
+                phase.failed(error.message.clone());
+                Err(error)
+            }
+        }
+    }
+
+    /// The deadline came while nothing was established yet and nothing was changed.
+    fn out_of_time(&self) -> Error {
         let limit = self.timeout.as_secs();
         Error::new(
             ErrorKind::Inconclusive,
@@ -116,6 +141,7 @@ impl<'a> Attempt<'a> {
             deadline: started + timeout,
             actor,
             reason,
+            image: None,
             overridden: Vec::new(),
             git: checkout.facts.clone(),
             locks: None,

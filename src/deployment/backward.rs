@@ -63,22 +63,8 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
     for warning in &session.project.warnings {
         attempt.emitter.warn(warning.clone());
     }
-    let prepared = tokio::select! {
-        prepared = prepare(&attempt, request, &services, &[]) => prepared,
-        () = course::talk(|| phase.waiting("flyctl to answer".to_owned())) => unreachable!("talk never ends"),
-        signal = async { attempt.interrupts.clone().next().await } => {
-            phase.failed("interrupted");
-            return Ok(Ending::Interrupted(signal).exit_code());
-        }
-        error = attempt.out_of_time() => Err(error),
-    };
-    let (mut jobs, mut picks, mut history) = match prepared {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            phase.failed(error.message.clone());
-            return Err(error);
-        }
-    };
+    let prepared = prepare(&attempt, request, &services, &[]);
+    let ((mut jobs, mut picks, mut history), phase) = attempt.look(phase, prepared).await?;
     let looked = Instant::now();
     phase.completed(plan::summary(&jobs));
     attempt.emitter.set_version(plan::version(&jobs));
@@ -87,10 +73,14 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
         plan::print(session, &attempt, &jobs, false, request.bake);
         return Ok(0);
     }
-    rules::consent(&attempt, request, &jobs, &picks, &history)?;
+    let apps: Vec<String> = jobs.iter().map(|job| job.service.app.clone()).collect();
+    if request.lock_wait.is_zero() {
+        // Before a person is asked for something that cannot be done.
+        session.locks().unheld(&apps)?;
+    }
+    rules::consent(&attempt, request, &jobs, &picks, &history).await?;
 
     let phase = attempt.emitter.start(Phase::Lock, "");
-    let apps: Vec<String> = jobs.iter().map(|job| job.service.app.clone()).collect();
     let (locks, waited) = match session.lock(&attempt, &apps, request.lock_wait).await {
         Ok(locked) => locked,
         Err(error) => {
@@ -106,7 +96,7 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
         let is_same = |(now, then): (&Pick, &Pick)| now.target.is_same_as(&then.target);
         if plan::summary(&jobs) != served || !picks.iter().zip(&agreed).all(is_same) {
             say(&attempt, &picks);
-            rules::consent(&attempt, request, &jobs, &picks, &history)?;
+            rules::consent(&attempt, request, &jobs, &picks, &history).await?;
         }
     }
     phase.completed("");

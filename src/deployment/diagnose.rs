@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -80,7 +81,8 @@ pub(crate) async fn finish(attempt: &Attempt<'_>, jobs: &mut [Job<'_>], diagnosi
     let mut bundle: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     for (index, log) in diagnosis.logs {
         let job = &mut jobs[index];
-        job.course.log = log.await.unwrap_or_default();
+        let log = log.await.unwrap_or_default();
+        job.course.log = telling(&log, &attempt.started_at);
         let name = &job.service.name;
         let course = &job.course;
         let provider = course
@@ -112,7 +114,7 @@ pub(crate) async fn finish(attempt: &Attempt<'_>, jobs: &mut [Job<'_>], diagnosi
             "warnings": course.warnings,
             "instances": judgement.map(|judgement| &judgement.instances),
         });
-        bundle.insert(format!("{name}-log.txt"), job.course.log.join("\n").into_bytes());
+        bundle.insert(format!("{name}-log.txt"), log.join("\n").into_bytes());
         bundle.insert(format!("{name}-flyctl.txt"), provider.into_bytes());
         bundle.insert(
             format!("{name}-events.json"),
@@ -138,6 +140,55 @@ pub(crate) async fn finish(attempt: &Attempt<'_>, jobs: &mut [Job<'_>], diagnosi
                 .emitter
                 .warn(format!("the failure bundle was not kept: {error}"));
             phase.failed("");
+        }
+    }
+}
+
+/// The lines since the deployment began, as far as their times can be read; what repeats is counted. Where the clocks
+/// disagree so much that none is left, all of them.
+fn telling(log: &[String], begun: &str) -> Vec<String> {
+    let begun: Option<Timestamp> = begun.parse().ok();
+    let time = |line: &str| {
+        line.split(' ')
+            .next()
+            .and_then(|word| word.parse::<Timestamp>().ok())
+    };
+    let is_recent = |line: &&String| time(line).zip(begun).is_none_or(|(time, begun)| time >= begun);
+    let mut recent: Vec<&String> = log.iter().filter(is_recent).collect();
+    if recent.is_empty() {
+        recent = log.iter().collect();
+    }
+    let words = |line: &str| line.split_once(' ').map_or(line, |(_, words)| words).to_owned();
+    let alike = recent.chunk_by(|one, other| words(one) == words(other));
+    alike
+        .map(|lines| match lines {
+            [line] => (*line).clone(),
+            [first, ..] => format!("{first} ({} times)", lines.len()),
+            [] => String::new(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::telling;
+
+    #[test]
+    fn a_log_tells_of_this_deployment_and_says_nothing_twice() {
+        let lines = |list: &[&str]| list.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        let old = "2026-01-28T09:00:00Z app[a] started v1";
+        let crash = "2026-01-28T10:00:01Z app[a] Error: no configuration";
+        let again = "2026-01-28T10:00:09Z app[a] Error: no configuration";
+        for (log, told) in [
+            (
+                vec![old, crash, again],
+                vec!["2026-01-28T10:00:01Z app[a] Error: no configuration (2 times)"],
+            ),
+            (vec![old], vec![old]),
+            (vec!["no time", old], vec!["no time"]),
+            (vec![], vec![]),
+        ] {
+            assert_eq!(telling(&lines(&log), "2026-01-28T10:00:00Z"), lines(&told));
         }
     }
 }

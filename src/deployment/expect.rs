@@ -326,9 +326,10 @@ pub(crate) fn as_it_answered(destination: &Destination, mut others: Names) -> Na
         });
     }
     Naming {
+        // What nobody else answered is known to tell releases apart.
+        named_before: !expected.is_empty(),
         expected,
         others,
-        named_before: destination.named,
         both: BTreeSet::new(),
     }
 }

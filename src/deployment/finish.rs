@@ -9,6 +9,7 @@ use crate::deployment::event::{Phase, What};
 use crate::deployment::job::{Job, Stage};
 use crate::deployment::report::{Ending, Report};
 use crate::output::{human, text};
+use crate::state::record::Kind;
 
 /// flyctl's time to end after a signal: on a terminal somebody waits, elsewhere a runner kills soon (DESIGN 5).
 const GRACE_TERMINAL: Duration = Duration::from_secs(15);
@@ -95,23 +96,55 @@ fn hints(attempt: &Attempt<'_>, jobs: &[Job<'_>], ending: Ending) -> Vec<String>
     let environment = &attempt.environment.name;
     let mut hints: Vec<String> = jobs.iter().flat_map(|job| job.course.hints.clone()).collect();
     let deploy = attempt.session.deploy_command(attempt.environment);
+    // The same again, or something else in its place.
+    let again = attempt
+        .image
+        .as_ref()
+        .map_or_else(|| deploy.clone(), |image| format!("{deploy} --image {image}"));
+    let again = match attempt.kind {
+        Kind::Rollback => format!("shipctl rollback {environment}"),
+        Kind::Deploy | Kind::Verify => again,
+    };
+    let another = attempt
+        .image
+        .as_ref()
+        .map_or_else(|| deploy.clone(), |_| format!("{deploy} --image REF"));
     match ending {
         Ending::Interrupted(_) => {
-            hints.push(format!("{deploy} (ships again)"));
-            hints.push(format!("shipctl rollback {environment} (goes back)"));
+            // What was being restored comes first: another rollback would go past it.
+            let restored = jobs.iter().filter(|job| job.course.returning_since.is_some());
+            let restored = restored.filter_map(|job| job.destination.as_ref().ok());
+            let restored: Vec<String> = restored.map(|to| conclude::rollback_to(attempt, to)).collect();
+            let begun = !restored.is_empty();
+            hints.extend(
+                restored
+                    .into_iter()
+                    .map(|command| format!("{command} # finishes the return")),
+            );
+            if attempt.kind == Kind::Deploy {
+                hints.push(format!("{again} # ships again"));
+            }
+            if !begun {
+                hints.push(format!("shipctl rollback {environment} # goes back"));
+            }
         }
         Ending::Broken if hints.is_empty() => hints.push(format!("shipctl rollback {environment}")),
         Ending::Ok | Ending::Broken => {}
         Ending::Inconclusive => hints.push(format!("shipctl verify {environment}")),
+        Ending::RolledBack | Ending::Failed if attempt.kind == Kind::Rollback => {
+            hints.push(format!(
+                "shipctl releases {environment} # what else there is to go back to"
+            ));
+        }
         Ending::RolledBack | Ending::Failed => {
             if jobs.iter().any(|job| job.course.stage == Stage::Returned)
                 || !attempt.emitter.phases().is_empty()
             {
-                hints.push(format!("mend it and ship again: {deploy}"));
+                hints.push(format!("mend it and ship again: {another}"));
             }
         }
         Ending::Config => hints.push("shipctl config check".to_owned()),
-        Ending::Provider => hints.push(format!("{deploy} (once that is mended)")),
+        Ending::Provider => hints.push(format!("{again} # once that is mended")),
     }
     let printer = &attempt.session.printer;
     hints.iter().map(|hint| printer.pasteable(hint)).collect()
@@ -123,6 +156,11 @@ pub(crate) fn print(attempt: &Attempt<'_>, report: &Report) {
     if printer.json {
         printer.document(report);
     } else {
-        printer.data(&human::report(report, !printer.quiet, text::data_width()));
+        printer.data(&human::report(
+            report,
+            !printer.quiet,
+            text::data_width(),
+            *printer,
+        ));
     }
 }

@@ -13,7 +13,6 @@ use crate::deployment::expect::{self, Ground};
 use crate::deployment::job::{Course, Destination, Heard, Job, NoWay, Shipment};
 use crate::deployment::prepare::{Facts, Look};
 use crate::deployment::recall;
-use crate::deployment::report::Ending;
 use crate::deployment::witnesses::FlyWitnesses;
 use crate::deployment::{backward, configuration, finish, plan, rules, shipment, supersede};
 use crate::error::{Error, Result};
@@ -68,28 +67,15 @@ pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
         request.reason.clone(),
     )
     .await?;
+    attempt.image.clone_from(&request.image);
     let phase = attempt
         .emitter
         .start(Phase::Prepare, format!("looking at {}", environment.name));
     for warning in &session.project.warnings {
         attempt.emitter.warn(warning.clone());
     }
-    let prepared = tokio::select! {
-        prepared = prepare(&attempt, request, &services, &checkout) => prepared,
-        () = course::talk(|| phase.waiting("flyctl to answer".to_owned())) => unreachable!("talk never ends"),
-        signal = async { attempt.interrupts.clone().next().await } => {
-            phase.failed("interrupted");
-            return Ok(Ending::Interrupted(signal).exit_code());
-        }
-        error = attempt.out_of_time() => Err(error),
-    };
-    let (mut jobs, mut history) = match prepared {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            phase.failed(error.message.clone());
-            return Err(error);
-        }
-    };
+    let prepared = prepare(&attempt, request, &services, &checkout);
+    let ((mut jobs, mut history), phase) = attempt.look(phase, prepared).await?;
     let frozen = session.freeze(environment)?;
     let passed = match rules::before_shipping(&attempt, request, &checkout, &jobs, &history, frozen) {
         Ok(passed) => passed,

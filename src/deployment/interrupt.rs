@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, heard by every phase and by all services at once.
+//! Ctrl-C, SIGTERM and a lost terminal, heard by every phase and by all services at once.
 
 use std::sync::Arc;
 

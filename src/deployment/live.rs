@@ -45,21 +45,7 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
     let phase = attempt
         .emitter
         .start(Phase::Prepare, format!("looking at {}", environment.name));
-    let prepared = tokio::select! {
-        prepared = prepare(&attempt, request, &services) => prepared,
-        () = course::talk(|| phase.waiting("flyctl to answer".to_owned())) => unreachable!("talk never ends"),
-        signal = async { attempt.interrupts.clone().next().await } => {
-            phase.failed("interrupted");
-            return Ok(128 + signal);
-        }
-    };
-    let mut jobs = match prepared {
-        Ok(jobs) => jobs,
-        Err(error) => {
-            phase.failed(error.message.clone());
-            return Err(error);
-        }
-    };
+    let (mut jobs, phase) = attempt.look(phase, prepare(&attempt, request, &services)).await?;
     phase.completed(plan::summary(&jobs));
     let phase = attempt.emitter.start(Phase::Verify, "asking every instance");
     let result = {

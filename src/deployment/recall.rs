@@ -9,7 +9,7 @@ use crate::deployment::baseline::Baseline;
 use crate::deployment::expect::{self, Naming, names_of};
 use crate::deployment::job::Heard;
 use crate::deployment::prepare::{Facts, settings};
-use crate::effect::clock;
+use crate::effect::{clock, process};
 use crate::instance::Instance;
 use crate::project::fly_toml::FlyToml;
 use crate::project::{Environment, Service};
@@ -180,6 +180,16 @@ pub(crate) fn heard(baseline: &Baseline, known: Option<&Known>, asked: &str) -> 
 /// The newest attempt that was cut off, if any was.
 pub(crate) fn unfinished(history: &History, lock_is_held: bool) -> Vec<Unfinished> {
     history.unfinished(lock_is_held).unwrap_or_default()
+}
+
+/// The process groups of flyctl, with their start times, that outlived a deployment of this machine.
+pub(crate) fn living_groups(unfinished: &Unfinished, host: &str) -> Vec<(i32, u64)> {
+    let marks = unfinished.marks.iter();
+    marks
+        .filter(|_| unfinished.start.deployer.host == host)
+        .map(|mark| (mark.process_group, mark.start_time))
+        .filter(|(group, start)| *group > 1 && process::group_is_alive(*group, *start))
+        .collect()
 }
 
 /// How long ago the last attempt was interrupted, where its leases may live still.

@@ -79,11 +79,10 @@ fn named(destination: &Destination) -> String {
 #[expect(clippy::unnecessary_wraps, reason = "the caller returns what it gets")]
 fn give_up(attempt: &Attempt<'_>, job: &mut Job<'_>, reason: &str) -> Result<(), Interrupted> {
     if job.course.stage == Stage::Verified {
-        // Good by itself, but beside what has returned: the environment is on neither release.
+        // Good by itself; it only stays because it cannot go with the others, which makes the whole broken.
         job.course
-            .reasons
+            .warnings
             .push(format!("not returned with the others: {reason}"));
-        job.course.stage = Stage::Broken;
         return Ok(());
     }
     attempt.emitter.emit(&What::RollbackFailed {

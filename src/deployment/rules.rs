@@ -145,7 +145,7 @@ fn after(attempt: &Attempt<'_>, jobs: &[Job<'_>], checkout: &Seen) -> Result<Opt
 }
 
 /// A rollback of a protected environment, and of what nobody verified, is asked about.
-pub(crate) fn consent(
+pub(crate) async fn consent(
     attempt: &Attempt<'_>,
     request: &RollbackRequest,
     jobs: &[Job<'_>],
@@ -179,7 +179,16 @@ pub(crate) fn consent(
                     unfinished.start.actor
                 ));
             }
-            match printer.ask(&format!("{what}?"))? {
+            let question = format!("{what}?");
+            let mut interrupts = attempt.interrupts.clone();
+            let answer = tokio::select! {
+                answer = printer.ask(&question) => answer?,
+                signal = interrupts.next() => {
+                    printer.end_line();
+                    return Err(Error::interrupted(signal));
+                }
+            };
+            match answer {
                 Some(answer) if consent::is_yes(&answer) => Ok(()),
                 _ => Err(Error::refused(format!("declined: {what}")).hint("nothing was changed")),
             }

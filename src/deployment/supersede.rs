@@ -9,6 +9,7 @@ use crate::deployment::attempt::Attempt;
 use crate::deployment::course::{Interrupted, talk};
 use crate::deployment::event::Running;
 use crate::deployment::job::Job;
+use crate::deployment::recall;
 use crate::deployment::ship::LEASE;
 use crate::effect::http::Answer;
 use crate::effect::{clock, process};
@@ -39,15 +40,15 @@ pub(crate) async fn supersede(attempt: &Attempt<'_>, unfinished: &Unfinished) ->
         start.actor,
         start.started_at
     ));
+    let host = attempt.session.this_process().host;
+    for (group, start_time) in recall::living_groups(unfinished, &host) {
+        attempt.emitter.warn(format!(
+            "its flyctl still runs (process group {group}); ending it"
+        ));
+        process::end_group(group, start_time, GRACE).await;
+        alone = Duration::ZERO;
+    }
     for mark in &unfinished.marks {
-        if mark.process_group > 1 && process::group_is_alive(mark.process_group, mark.start_time) {
-            attempt.emitter.warn(format!(
-                "its flyctl still runs (process group {}); ending it",
-                mark.process_group
-            ));
-            process::end_group(mark.process_group, mark.start_time, GRACE).await;
-            alone = Duration::ZERO;
-        }
         alone = alone.min(since(attempt, &mark.at));
     }
     let end = End {

@@ -7,13 +7,15 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 /// A signal that was received.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Signal {
-    /// 2 or 15 on every system that shipctl runs on; the exit code is 128 more.
+    /// 1, 2 or 15 on every system that shipctl runs on; the exit code is 128 more.
     pub(crate) number: i32,
 }
 
-/// SIGINT and SIGTERM as they arrive. From the first call of `listen` on they no longer end the process by themselves.
+/// SIGINT, SIGTERM and SIGHUP (the terminal is gone) as they arrive. From the first call of `listen` on they no longer
+/// end the process by themselves.
 #[derive(Debug)]
 pub(crate) struct Signals {
+    hangup: Option<Stream>,
     interrupt: Option<Stream>,
     terminate: Option<Stream>,
 }
@@ -22,6 +24,7 @@ impl Signals {
     /// Must be called inside a tokio runtime. A signal that cannot be listened to keeps its usual effect.
     pub(crate) fn listen() -> Self {
         Self {
+            hangup: signal(SignalKind::hangup()).ok(),
             interrupt: signal(SignalKind::interrupt()).ok(),
             terminate: signal(SignalKind::terminate()).ok(),
         }
@@ -30,6 +33,7 @@ impl Signals {
     /// The next one. Two of a kind that arrive before they are asked for count once, as with any signal.
     pub(crate) async fn next(&mut self) -> Signal {
         let kind = tokio::select! {
+            () = arrival(self.hangup.as_mut()) => SignalKind::hangup(),
             () = arrival(self.interrupt.as_mut()) => SignalKind::interrupt(),
             () = arrival(self.terminate.as_mut()) => SignalKind::terminate(),
         };
@@ -55,7 +59,7 @@ mod tests {
     use super::Signals;
 
     #[tokio::test]
-    async fn both_signals_are_told_apart_and_do_not_end_the_process() {
+    async fn the_signals_are_told_apart_and_do_not_end_the_process() {
         let mut signals = Signals::listen();
         raise(Number::SIGTERM).unwrap();
         let first = signals.next().await;
@@ -63,5 +67,7 @@ mod tests {
         raise(Number::SIGINT).unwrap();
         let second = signals.next().await;
         assert_eq!(second.number, 2);
+        raise(Number::SIGHUP).unwrap();
+        assert_eq!(signals.next().await.number, 1);
     }
 }

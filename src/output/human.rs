@@ -5,12 +5,12 @@ use std::fmt::Write;
 use crate::deployment::attempt::short_id;
 use crate::deployment::report::{Ending, Report, ServedReport, ServiceReport};
 use crate::output::text::{cut, duration, labelled, wrap};
-use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, paint};
 use crate::release::{ReleaseNumber, short_image};
 use crate::verification::{Evidence, InstanceReport, Verdict};
 
 /// The whole answer, ready to print; `width` is where lines wrap. What was `warned` of already is not said again.
-pub(crate) fn report(report: &Report, warned: bool, width: usize) -> String {
+pub(crate) fn report(report: &Report, warned: bool, width: usize, printer: Printer) -> String {
     let mut out = String::new();
     let (mark, style) = match report.ending {
         Ending::Ok => ("✔", GOOD),
@@ -38,8 +38,8 @@ pub(crate) fn report(report: &Report, warned: bool, width: usize) -> String {
             duration(std::time::Duration::from_millis(report.duration_ms)),
         ];
         if !report.id.is_empty() {
-            let sandbox = if report.sandbox { " --sandbox" } else { "" };
-            facts.push(format!("shipctl{sandbox} history show {}", short_id(&report.id)));
+            let show = format!("shipctl history show {}", short_id(&report.id));
+            facts.push(printer.pasteable(&show));
         }
         let _ = writeln!(out, "{}", paint(DIM, &facts.join(" · ")));
     }
@@ -202,7 +202,9 @@ pub(crate) fn instance(instance: &InstanceReport, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::report;
+    use crate::cli::Globals;
     use crate::deployment::report::{Ending, Report, ServedReport, ServiceReport};
+    use crate::output::Printer;
     use crate::release::ReleaseNumber;
     use crate::state::record::GitFacts;
     use crate::verification::{Evidence, Verdict};
@@ -311,7 +313,12 @@ mod tests {
                 "? interrupted; staging serves v5 (shop:v3)",
             ),
         ] {
-            let text = report(&ended(ending, kind, verdict), false, 200);
+            let text = report(
+                &ended(ending, kind, verdict),
+                false,
+                200,
+                Printer::new(&Globals::default()),
+            );
             let said = anstream::adapter::strip_str(&text).to_string();
             assert_eq!(said.lines().next(), Some(line), "{ending:?}");
         }

@@ -3,6 +3,7 @@
 //! stdout is data, stderr is talk. Nothing else in the program writes to either.
 
 pub(crate) mod human;
+mod paste;
 pub(crate) mod progress;
 pub(crate) mod text;
 
@@ -32,6 +33,7 @@ pub(crate) struct Printer {
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
     pub(crate) sandbox: bool,
+    place: paste::Place,
     /// stdin and stderr are terminals and this is no CI: a question can be asked.
     pub(crate) interactive: bool,
     /// stderr is a terminal that understands cursor movement.
@@ -57,6 +59,7 @@ impl Printer {
             quiet: globals.quiet,
             verbose: globals.verbose,
             sandbox: globals.sandbox,
+            place: paste::Place::of(globals),
             interactive: std::io::stdin().is_terminal() && stderr && !ci && !globals.json,
             lively: stderr && !dumb && !ci && !globals.json && !globals.quiet,
             color_stdout: color(stdout),
@@ -97,22 +100,37 @@ impl Printer {
     }
 
     /// Asks on the terminal; `None` where the input has ended.
-    pub(crate) fn ask(self, question: &str) -> Result<Option<String>> {
+    pub(crate) async fn ask(self, question: &str) -> Result<Option<String>> {
         let mark = if self.sandbox { text::SANDBOX_MARK } else { "" };
         let mut err = std::io::stderr().lock();
         let asked = write!(err, "{mark}{question} [y/N] ").and_then(|()| err.flush());
         drop(err);
-        let mut answer = String::new();
-        let read = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
-        match read {
-            Ok(0) => {
-                // What follows begins a line of its own.
-                let _ = std::io::stderr().write_all(b"\n");
+        // On a thread of its own, so that a signal is heard meanwhile.
+        let read = tokio::task::spawn_blocking(|| {
+            let mut answer = String::new();
+            std::io::stdin()
+                .read_line(&mut answer)
+                .map(|length| (length > 0).then_some(answer))
+        });
+        let answer = match asked {
+            Ok(()) => read
+                .await
+                .unwrap_or_else(|error| Err(std::io::Error::other(error))),
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(None) => {
+                self.end_line();
                 Ok(None)
             }
-            Ok(_) => Ok(Some(answer)),
+            Ok(answer) => Ok(answer),
             Err(error) => Err(Error::internal("the answer cannot be read").cause(error)),
         }
+    }
+
+    /// After a question that got no answer, what follows begins a line of its own.
+    pub(crate) fn end_line(self) {
+        let _ = std::io::stderr().write_all(b"\n");
     }
 
     /// A line of another shipctl's talk, which is marked already.
@@ -142,13 +160,9 @@ impl Printer {
         ));
     }
 
-    /// A text whose commands can be pasted: in the sandbox each of them says so.
+    /// A text whose commands can be pasted: each acts where this one did.
     pub(crate) fn pasteable(self, text: &str) -> String {
-        if !self.sandbox {
-            return text.to_owned();
-        }
-        text.replace("shipctl --sandbox ", "shipctl ")
-            .replace("shipctl ", "shipctl --sandbox ")
+        self.place.pasteable(text)
     }
 
     /// A failure: what failed on what, why, the excerpt, and what mends it. With `--json` one document.

@@ -30,7 +30,7 @@ pub(crate) fn columns(stream: &console::Term) -> Option<usize> {
         .map(|columns| columns.clamp(40, 100))
 }
 
-/// A label and a text that wraps under itself.
+/// A label and a text that wraps under itself; a command that is too wide for that begins further left.
 pub(crate) fn labelled(label: &str, label_width: usize, text: &str, width: usize) -> String {
     let indent = label_width + 1;
     let room = width.saturating_sub(indent).max(20);
@@ -38,20 +38,20 @@ pub(crate) fn labelled(label: &str, label_width: usize, text: &str, width: usize
     for (number, line) in text.lines().flat_map(|line| wrap(line, room)).enumerate() {
         if number > 0 {
             out.push('\n');
-            out.push_str(&" ".repeat(indent));
+            out.push_str(&" ".repeat(indent.min(width.saturating_sub(line.chars().count()))));
         }
         out.push_str(&line);
     }
     out
 }
 
-/// Breaks at blanks; a word that is too long stays whole, so that a command can be pasted.
+/// Breaks at blanks, but never within a command: what is pasted has to be one line, however wide that is.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let words = text.trim_start();
     let mut lines = vec![text[..text.len() - words.len()].to_owned()];
     let mut used = lines[0].chars().count();
     let mut first = true;
-    for word in words.split(' ') {
+    for word in &unbreakable(words) {
         let length = word.chars().count();
         let line = lines.last_mut().expect("there is always a line");
         if first {
@@ -68,6 +68,35 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
         first = false;
     }
     lines
+}
+
+/// Words, and whole commands: from the program's name to the end of the quote, of the clause or of the text.
+fn unbreakable(text: &str) -> Vec<String> {
+    let mut units: Vec<String> = Vec::new();
+    let mut quoted = None;
+    for word in text.split(' ') {
+        let begins = |word: &str| matches!(word, "shipctl" | "flyctl" | "fly");
+        if let Some(quote) = quoted
+            && !word.starts_with(['(', '#'])
+        {
+            let unit = units.last_mut().expect("a command has begun");
+            unit.push(' ');
+            unit.push_str(word);
+            let ends = if quote {
+                word.contains('`')
+            } else {
+                word.ends_with([',', ';', '.', ':'])
+            };
+            quoted = Some(quote).filter(|_| !ends);
+            continue;
+        }
+        quoted = match word.strip_prefix('`') {
+            Some(inside) => begins(inside).then_some(true),
+            None => begins(word).then_some(false),
+        };
+        units.push(word.to_owned());
+    }
+    units
 }
 
 /// `340 ms`, `4.2 s`, `41 s`, `3m 05s`, `2h 10m`.
@@ -134,6 +163,26 @@ mod tests {
             ["shipctl-rollback-production", "now"]
         );
         assert_eq!(wrap("  indented", 40), ["  indented"]);
+        for (text, lines) in [
+            (
+                "mend it: shipctl deploy production --config fly.production.toml # again",
+                &[
+                    "mend it:",
+                    "shipctl deploy production --config fly.production.toml",
+                    "# again",
+                ][..],
+            ),
+            (
+                "run `shipctl verify production` first",
+                &["run", "`shipctl verify production`", "first"],
+            ),
+            (
+                "shipctl unfreeze staging, or deploy",
+                &["shipctl unfreeze staging,", "or deploy"],
+            ),
+        ] {
+            assert_eq!(wrap(text, 16), lines, "{text}");
+        }
         assert_eq!(
             labelled("hint:", 5, "one two three four five six", 26),
             "hint: one two three four\n      five six"

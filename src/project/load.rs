@@ -193,6 +193,7 @@ pub(crate) fn load_with_lints(request: &Request<'_>) -> Result<Loaded> {
     Ok(Loaded {
         project: Project {
             root: root.clone(),
+            start: normal(request.dir, Path::new("")),
             name,
             environments: read.into_iter().map(|one| one.environment).collect(),
             warnings,

@@ -21,7 +21,7 @@ pub(crate) mod shipctl_toml;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use fly_toml::FlyToml;
@@ -35,6 +35,8 @@ use crate::verification::Evidence;
 pub(crate) struct Project {
     /// Absolute.
     pub(crate) root: PathBuf,
+    /// What paths of a command line are relative to: `-C DIR`, else the current folder.
+    pub(crate) start: PathBuf,
     /// `[project] name`, else `host/owner/repo` of `origin`, else the folder's name.
     pub(crate) name: String,
     /// By name.
@@ -49,6 +51,24 @@ pub(crate) struct Project {
     pub(crate) config: Option<NamedConfig>,
     /// What of the project's own was settled, for `config show`.
     pub(crate) effective: Vec<Effective>,
+}
+
+impl Project {
+    /// A file as a command line names it.
+    pub(crate) fn on_a_command_line(&self, file: &Path) -> String {
+        relative(&self.start, file).display().to_string()
+    }
+}
+
+/// The way from a folder to a file; both are absolute.
+fn relative(folder: &Path, file: &Path) -> PathBuf {
+    let common = folder
+        .components()
+        .zip(file.components())
+        .take_while(|(one, other)| one == other);
+    let common = common.count();
+    let up = folder.components().skip(common).map(|_| Component::ParentDir);
+    up.chain(file.components().skip(common)).collect()
 }
 
 /// The file that `--config` names.

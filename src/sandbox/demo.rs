@@ -147,11 +147,7 @@ async fn play(
     state: &Path,
     scene: &Scene,
 ) -> std::io::Result<Option<i32>> {
-    let mut args = vec![
-        "-C".to_owned(),
-        project.display().to_string(),
-        "--sandbox".to_owned(),
-    ];
+    let mut args = vec!["--sandbox".to_owned()];
     if printer.has_color() {
         args.extend(["--color".to_owned(), "always".to_owned()]);
     }
@@ -169,6 +165,7 @@ async fn play(
         program: std::env::current_exe()?,
         args,
         env,
+        dir: Some(project.to_owned()),
         ..Invocation::default()
     };
     let (lines, mut printed) = mpsc::channel(64);

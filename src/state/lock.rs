@@ -302,6 +302,19 @@ impl Locks {
         Ok(Some(Holder::of(app, words, is_locked)))
     }
 
+    /// Whether nobody holds any of these locks just now.
+    ///
+    /// # Errors
+    /// Of kind `Locked` with the holder.
+    pub(crate) fn unheld(&self, apps: &[String]) -> Result<()> {
+        for app in apps {
+            if let Some(holder) = self.holder(app)?.filter(Holder::holds) {
+                return Err(holder.error());
+            }
+        }
+        Ok(())
+    }
+
     fn path(&self, app: &str) -> PathBuf {
         self.folder.join(path_safe(app))
     }

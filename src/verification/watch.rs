@@ -18,7 +18,7 @@ use crate::verification::expectation::{Expectation, Kind, Reach, SHORTEST_FOR_ST
 use crate::verification::judge::{Phase, Step, judge};
 use crate::verification::memory::{Memory, Seen};
 use crate::verification::probe::{self, Probed};
-use crate::verification::standing::Standing;
+use crate::verification::standing::{Mood, Standing};
 use crate::verification::{Judgement, Verdict};
 
 /// Between two looks at the same thing: at first, and at most.
@@ -154,8 +154,8 @@ pub(crate) struct Watch<'a, W, C> {
     probe_paces: BTreeMap<String, Pace>,
     shared_pace: Pace,
     starting: BTreeSet<String>,
-    /// The last standing of each instance that was told of.
-    told: BTreeMap<String, &'static str>,
+    /// The last standing of each instance that was told of, and whether it was told to be bad since it was good.
+    told: BTreeMap<String, (&'static str, bool)>,
     moved: usize,
     jitter: u64,
 }
@@ -317,10 +317,14 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
     fn tell(&mut self, step: &Step) {
         for (id, standing) in &step.standings {
             let word = standing.as_str();
-            if self.told.get(id).is_some_and(|told| *told == word) {
+            let (told, told_bad) = self.told.get(id).copied().unwrap_or_default();
+            // What is bad is said when it is first seen, though it counts at its deadline alone.
+            let is_bad = matches!(standing, Standing::Pending { mood: Mood::Bad, .. });
+            if told == word && (told_bad || !is_bad) {
                 continue;
             }
-            self.told.insert(id.clone(), word);
+            let stays_bad = told_bad && !matches!(standing, Standing::Good { .. });
+            self.told.insert(id.clone(), (word, is_bad || stays_bad));
             let Some(seen) = self.memory.instances.get(id) else {
                 continue;
             };

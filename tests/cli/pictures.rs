@@ -50,6 +50,8 @@ fn run(before: &[&[&str]], args: &[&str], code: u32) -> String {
     for args in before {
         env.shipctl(args.iter().copied()).succeeds();
     }
+    // A log names seconds: the lines of what ran before are to lie in an earlier one.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     let mut screen = Screen::start(&env, 80, 50, args);
     assert_eq!(screen.end(), code, "{}", screen.text());
     format!(

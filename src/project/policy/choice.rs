@@ -23,13 +23,7 @@ impl Candidate {
                 protected: environment.protected,
                 file: environment.services.first().map_or_else(
                     || format!("fly.{}.toml", environment.name),
-                    |service| {
-                        let path = service
-                            .config
-                            .strip_prefix(&project.root)
-                            .unwrap_or(&service.config);
-                        path.display().to_string()
-                    },
+                    |service| project.on_a_command_line(&service.config),
                 ),
             })
             .collect()
