@@ -41,6 +41,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) image: Option<String>,
     pub(crate) overridden: Vec<String>,
     pub(crate) git: GitFacts,
+    /// Whether the ledger hears of it.
+    pub(crate) is_recorded: bool,
     /// Held from the lock phase to the conclusion.
     pub(crate) locks: Option<Guards>,
     /// flyctl's process group and start time, by service.
@@ -144,6 +146,7 @@ impl<'a> Attempt<'a> {
             image: None,
             overridden: Vec::new(),
             git: checkout.facts.clone(),
+            is_recorded: true,
             locks: None,
             groups: Mutex::default(),
         };
@@ -164,6 +167,9 @@ impl<'a> Attempt<'a> {
             deployer: self.session.this_process(),
             services,
         };
+        if !self.is_recorded {
+            return Ok(());
+        }
         match self.ledger.append(&Record::Start(Box::new(start))) {
             Ok(warnings) => {
                 for warning in warnings {
@@ -226,6 +232,9 @@ impl<'a> Attempt<'a> {
             services,
             report: serde_json::to_value(report).unwrap_or_default(),
         };
+        if !self.is_recorded {
+            return;
+        }
         if let Err(error) = self.ledger.append(&Record::End(Box::new(end))) {
             self.emitter
                 .warn(format!("the end of this attempt is not recorded: {error}"));
@@ -275,6 +284,7 @@ impl<'a> Attempt<'a> {
             phases: self.emitter.phases(),
             services: jobs.iter().map(super::conclude::service_report).collect(),
             hints,
+            asked: None,
             warnings: self.emitter.warnings(),
         }
     }

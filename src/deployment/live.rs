@@ -88,6 +88,18 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
             Err(interrupted)
         }
     };
+    // What was asked for and does not serve says nothing of what does.
+    let asked = request
+        .release
+        .filter(|_| jobs.iter().any(|job| !serves_what_was_asked(job)));
+    if asked.is_some() {
+        for job in &mut jobs {
+            let environment = &environment.name;
+            let hint = format!("shipctl verify {environment} # whether what serves is good");
+            job.course.hints.push(hint);
+        }
+        attempt.is_recorded = false;
+    }
     if let Err(error) = attempt.record_start(
         jobs.iter()
             .map(|job| crate::deployment::forward::service_start(&attempt, job))
@@ -97,9 +109,18 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
             .emitter
             .warn(format!("this verification is not recorded: {error}"));
     }
-    let report = finish::finish(&mut attempt, &mut jobs, result).await;
+    let mut report = finish::finish(&mut attempt, &mut jobs, result).await;
+    report.asked = asked;
     finish::print(&attempt, &report);
     Ok(report.exit_code)
+}
+
+fn serves_what_was_asked(job: &Job<'_>) -> bool {
+    let (asked, serving) = (&job.expectation.target.image, &job.baseline.image);
+    asked
+        .as_ref()
+        .zip(serving.as_ref())
+        .is_some_and(|(asked, serving)| asked.is_same_as(serving))
 }
 
 fn worst(jobs: &[Job<'_>]) -> String {

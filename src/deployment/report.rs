@@ -33,6 +33,9 @@ pub(crate) struct Report {
     pub(crate) services: Vec<ServiceReport>,
     /// What to do next, most likely first.
     pub(crate) hints: Vec<String>,
+    /// The release that `verify` was asked for, where another one serves.
+    #[serde(skip)]
+    pub(crate) asked: Option<ReleaseNumber>,
     /// Said about the deployment as a whole.
     pub(crate) warnings: Vec<String>,
 }

@@ -12,6 +12,7 @@ use crate::deployment::job::Job;
 use crate::deployment::recall;
 use crate::effect::clock;
 use crate::error::{Error, Result};
+use crate::output::Printer;
 use crate::output::text::{width, wrap};
 use crate::project::policy::{bound, choice, consent, forward};
 use crate::project::{Environment, FreezePolicy, Service};
@@ -184,7 +185,7 @@ pub(crate) async fn consent(
             let answer = tokio::select! {
                 answer = printer.ask(&question) => answer?,
                 signal = interrupts.next() => {
-                    printer.end_line();
+                    Printer::end_line();
                     return Err(Error::interrupted(signal));
                 }
             };

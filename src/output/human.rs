@@ -60,6 +60,9 @@ pub(crate) fn headline(report: &Report) -> String {
         _ => shipped,
     };
     let serving = serving(&report.services);
+    if let Some(asked) = report.asked {
+        return format!("{place} serves {serving}, not {asked}");
+    }
     match report.ending {
         Ending::Ok => format!("{place} is serving {serving}, verified{}", by(first)),
         Ending::RolledBack => format!("{place} is serving {serving}, verified; {shipped} was refuted"),
@@ -101,6 +104,7 @@ fn by(service: &ServiceReport) -> String {
         (Evidence::App, Some(version)) => format!(": {instances} answer as {version}"),
         (Evidence::App | Evidence::Http, _) => format!(": {instances} answer well"),
         (Evidence::Checks, _) => format!(": the checks of {instances} pass"),
+        (Evidence::State, _) if count == 1 => format!(": {instances} started and stays up"),
         (Evidence::State, _) => format!(": {instances} started and stay up"),
     }
 }
@@ -250,6 +254,7 @@ mod tests {
                 log: Vec::new(),
             }],
             hints: Vec::new(),
+            asked: None,
             warnings: Vec::new(),
         }
     }

@@ -120,7 +120,7 @@ impl Printer {
         };
         match answer {
             Ok(None) => {
-                self.end_line();
+                Self::end_line();
                 Ok(None)
             }
             Ok(answer) => Ok(answer),
@@ -129,7 +129,7 @@ impl Printer {
     }
 
     /// After a question that got no answer, what follows begins a line of its own.
-    pub(crate) fn end_line(self) {
+    pub(crate) fn end_line() {
         let _ = std::io::stderr().write_all(b"\n");
     }
 

@@ -170,6 +170,7 @@ impl View<'_> {
                 }
                 format!("it still runs {shown}")
             }
+            _ if self.expectation.kind == Kind::Live => format!("it runs {shown}"),
             Place::OtherDigest => format!("it runs another image: {shown}"),
             Place::Superseded(_) => format!("it runs a newer release that was not shipped here: {shown}"),
         };

@@ -41,3 +41,33 @@ fn another_release_than_the_one_named_is_not_good() {
     ])
     .exits(8);
 }
+
+/// A question about another release says nothing of the one that serves, and the ledger does not hear of it.
+#[test]
+fn a_release_that_does_not_serve_is_told_apart_from_one_that_is_bad() {
+    let env = TestEnv::sandbox();
+    env.shipctl([
+        "--sandbox",
+        "deploy",
+        "staging",
+        "--image",
+        "registry.fly.io/shop:v3",
+    ])
+    .succeeds();
+    let ran = env.shipctl([
+        "--sandbox",
+        "verify",
+        "staging",
+        "--release",
+        "2",
+        "--timeout",
+        "2s",
+    ]);
+    ran.exits(8)
+        .says("it runs release v3")
+        .says("next: shipctl --sandbox verify staging # whether what serves is good");
+    assert_eq!(ran.answer(), "✖ staging serves v3 (shop:v3), not v2");
+    env.shipctl(["--sandbox", "status", "staging"])
+        .succeeds()
+        .says("staging: v3 (shop:v3), verified, 2/2 up");
+}
