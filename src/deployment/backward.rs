@@ -10,14 +10,14 @@ use crate::deployment::baseline::Baseline;
 use crate::deployment::course::{self, Options};
 use crate::deployment::event::{Phase, What};
 use crate::deployment::expect::{self, Ground};
-use crate::deployment::forward::{file_variables, service_start, settle_the_past};
-use crate::deployment::job::{Course, Destination, Heard, Job, NoWay, Stage};
+use crate::deployment::forward::{service_start, settle_the_past};
+use crate::deployment::job::{Course, Destination, Job, Stage};
 use crate::deployment::prepare::{Facts, Look, settings};
 use crate::deployment::recall;
 use crate::deployment::report::Ending;
 use crate::deployment::supersede;
 use crate::deployment::witnesses::FlyWitnesses;
-use crate::deployment::{configuration, finish, plan, returning, rules, shipment};
+use crate::deployment::{configuration, destination, finish, plan, returning, rules, shipment};
 use crate::error::{Error, Result};
 use crate::instance::{CheckState, Instance, InstanceState};
 use crate::project::fly_toml::FlyToml;
@@ -25,9 +25,10 @@ use crate::project::{Identity, Service};
 use crate::provider::fly::Flyctl;
 use crate::provider::fly::output::failure::FailureClass;
 use crate::rollback::{self, Answer, Pick, Question, Running};
+use crate::secret::REDACTED;
 use crate::session::Session;
-use crate::state::history::{History, Known};
-use crate::state::record::{Configuration, Kind, ServiceStart};
+use crate::state::history::History;
+use crate::state::record::{Kind, ServiceStart};
 use crate::verification::expectation::Kind as Verifying;
 
 /// What `shipctl rollback` was asked for.
@@ -234,17 +235,17 @@ fn job<'s>(
     let session = attempt.session;
     let health = session.health(service);
     let at_hand = settings(service, &attempt.environment.variables, facts.remote.as_ref());
-    let (baseline, recall) = recall::baseline(history, attempt.environment, service, &facts);
+    let (mut baseline, recall) = recall::baseline(history, attempt.environment, service, &facts);
     let pick = pick(attempt, request, service, &baseline, &facts, history, gone)?;
     for warning in &pick.warnings {
         attempt.emitter.warn(warning.clone());
     }
-    let destination = of_pick(attempt, service, &baseline, &facts, &pick);
-    let shipped = destination
+    let target = of_pick(attempt, service, &baseline, &facts, &pick);
+    let shipped = target
         .configuration
         .clone()
         .ok_or_else(|| no_configuration(service))?;
-    let mut shipment = shipment::of_target(service, &destination, shipped, request.with_release_command)
+    let mut shipment = shipment::of_target(service, &target, shipped, request.with_release_command)
         .map_err(Error::internal)?;
     let verify = at_hand.asking_as(&shipment.file);
     shipment.strategy = Some(returning::strategy(Some(&facts.machines), &baseline.instances).to_owned());
@@ -252,12 +253,12 @@ fn job<'s>(
     if let Some(warning) = facts.warning() {
         attempt.emitter.warn(warning);
     }
-    let others = recall::others(history, &service.app, &baseline, Some(&destination.image));
-    let names = expect::as_it_answered(&destination, others);
+    let others = recall::others(history, &service.app, &baseline, Some(&target.image));
+    let names = expect::as_it_answered(&target, others);
     let names_nothing = names.expected.is_empty();
-    let target = expect::shipped_target(
+    let aim = expect::shipped_target(
         baseline.newest,
-        Some(destination.image.clone()),
+        Some(target.image.clone()),
         std::collections::BTreeSet::new(),
     );
     let mut expectation = expect::expectation(Ground {
@@ -269,11 +270,11 @@ fn job<'s>(
         baseline: &baseline,
         address,
         forced: health.forced,
-        target,
+        target: aim,
         names,
-        heard: &destination.heard,
+        heard: &target.heard,
     });
-    expectation.identity.named_before &= destination.heard.answered(verify.path.path());
+    expectation.identity.named_before &= target.heard.answered(verify.path.path());
     if names_nothing {
         expectation.identity.mode = Identity::Off;
     }
@@ -285,7 +286,26 @@ fn job<'s>(
             .and_then(|entry| entry.instances.get(name));
         group.had = had.copied();
     }
-    let back = way_back(&baseline, recall.as_ref(), &facts, service, at_hand.path.path());
+    let newest_serves = baseline.newest == baseline.release;
+    let remote = facts.remote.as_ref().filter(|_| newest_serves);
+    let recorded = recall.as_ref().and_then(|recall| recall.configuration.as_ref());
+    baseline.configuration = recorded
+        .map(|kept| destination::restored(service, &baseline, kept))
+        .or_else(|| remote.map(configuration::of_remote))
+        .or_else(|| configuration::whole(service, &[]));
+    let kept = shipment.configuration.as_ref();
+    let kept = kept.map(|shipped| configuration::for_ledger(shipped, &session.redactor));
+    let back = destination::of(&destination::Question {
+        environment: &attempt.environment.name,
+        service,
+        history,
+        releases: &facts.releases,
+        baseline: &baseline,
+        recall: recall.as_ref(),
+        asked: at_hand.path.path(),
+        shipped: &target.image,
+        configuration: kept.as_ref(),
+    });
     let unreached = supersede::unreached(history, &service.app, &baseline.instances, &facts.answers);
     // What still migrates is in the way of another migration alone.
     let migration_runs =
@@ -328,33 +348,16 @@ fn of_pick(
     facts: &Facts,
     pick: &Pick,
 ) -> Destination {
-    let target = &pick.target;
-    let configuration = match &target.configuration {
-        Some(kept) => {
-            let sources = [
-                configuration::variables_of(&baseline.instances),
-                file_variables(service),
-            ];
-            let restored = configuration::restore(kept, &sources);
-            for name in &restored.missing {
-                attempt.emitter.warn(format!(
-                    "the value of `{name}` in `[env]` is not known any more; it stays `[REDACTED]`"
-                ));
-            }
-            Some(restored.configuration)
-        }
-        None => {
-            configuration::whole(service, &[]).or_else(|| facts.remote.as_ref().map(configuration::of_remote))
-        }
-    };
-    Destination {
-        image: target.image.clone(),
-        release: target.release,
-        configuration,
-        version: target.version.clone(),
-        named: target.entry.as_ref().is_some_and(recall::entry_named_itself),
-        heard: Heard::of(target.entry.as_ref()),
+    let mut destination = destination::of_candidate(service, baseline, pick.target.clone());
+    for name in destination.configuration.iter().flat_map(|kept| &kept.redacted) {
+        attempt.emitter.warn(format!(
+            "the value of `{name}` is in no record, on no instance and in no file any more; `{REDACTED}` would be shipped"
+        ));
     }
+    let at_hand =
+        || configuration::whole(service, &[]).or_else(|| facts.remote.as_ref().map(configuration::of_remote));
+    destination.configuration = destination.configuration.or_else(at_hand);
+    destination
 }
 
 /// The release to go back to, or what exists instead (3).
@@ -407,50 +410,6 @@ pub(crate) fn running(baseline: &Baseline) -> Vec<Running> {
         .iter()
         .map(|instance| Running::of(instance, judge(instance)))
         .collect()
-}
-
-/// Where a refuted rollback goes: what served before it, where that was good.
-fn way_back(
-    baseline: &Baseline,
-    recall: Option<&Known>,
-    facts: &Facts,
-    service: &Service,
-    asked: &str,
-) -> std::result::Result<Destination, NoWay> {
-    let configuration: Option<Configuration> = recall
-        .and_then(|recall| recall.configuration.clone())
-        .map(|kept| {
-            let sources = [
-                configuration::variables_of(&baseline.instances),
-                file_variables(service),
-            ];
-            configuration::restore(&kept, &sources).configuration
-        })
-        .or_else(|| {
-            facts
-                .remote
-                .as_ref()
-                .filter(|_| baseline.newest == baseline.release)
-                .map(configuration::of_remote)
-        })
-        .or_else(|| configuration::whole(service, &[]));
-    match (&baseline.image, baseline.failing.is_empty()) {
-        (Some(image), true) => Ok(Destination {
-            image: image.clone(),
-            release: baseline.release,
-            configuration,
-            version: baseline
-                .version
-                .clone()
-                .or_else(|| recall.and_then(|recall| recall.version.clone())),
-            named: recall::named_itself(baseline, recall),
-            heard: recall::heard(baseline, recall, asked),
-        }),
-        (Some(_), false) => Err(NoWay::because("what served before the rollback was failing")),
-        (None, _) => Err(NoWay::because(
-            "what served before the rollback was a mix, or nothing",
-        )),
-    }
 }
 
 /// The configuration that an app without a file is read by: flyctl's own.

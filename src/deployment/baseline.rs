@@ -27,6 +27,8 @@ pub(crate) struct Baseline {
     pub(crate) releases: BTreeSet<ReleaseNumber>,
     /// Why what served is nothing to return to.
     pub(crate) failing: Vec<String>,
+    /// A check of an instance that nobody could ask did not pass.
+    pub(crate) has_failing_checks: bool,
     /// What was no witness before, and is none afterwards.
     pub(crate) already: Vec<String>,
     pub(crate) reach: Option<Reach>,
@@ -65,6 +67,11 @@ impl Baseline {
                 ));
             }
         }
+        baseline.has_failing_checks = instances.iter().any(|instance| {
+            instance.state == InstanceState::Started
+                && !facts.answers.contains_key(&instance.id)
+                && instance.checks.iter().any(|check| !check.is_passing())
+        });
         baseline.instances = instances;
         baseline.read_answers(&facts.answers, verify);
         baseline

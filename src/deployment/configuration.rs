@@ -69,16 +69,8 @@ fn redact_flag(flag: &str, redactor: &Redactor) -> String {
     }
 }
 
-/// A configuration with its values put back.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Restored {
-    pub(crate) configuration: Configuration,
-    /// Values that nobody knows any more.
-    pub(crate) missing: Vec<String>,
-}
-
-/// Puts redacted values back from the first source that has them.
-pub(crate) fn restore(kept: &Configuration, sources: &[BTreeMap<String, String>]) -> Restored {
+/// Puts redacted values back from the first source that has them; `redacted` names those that nobody knows any more.
+pub(crate) fn restore(kept: &Configuration, sources: &[BTreeMap<String, String>]) -> Configuration {
     let mut configuration = kept.clone();
     let mut missing = Vec::new();
     let find = |name: &str| sources.iter().find_map(|source| source.get(name));
@@ -93,7 +85,6 @@ pub(crate) fn restore(kept: &Configuration, sources: &[BTreeMap<String, String>]
             None => missing.push(name.clone()),
         }
     }
-    configuration.redacted.retain(|name| missing.contains(name));
     configuration.flags = Vec::new();
     for flag in &kept.flags {
         let Some(name) = flag.strip_suffix(&format!("={REDACTED}")) else {
@@ -102,13 +93,14 @@ pub(crate) fn restore(kept: &Configuration, sources: &[BTreeMap<String, String>]
         };
         match find(name.rsplit('=').next().unwrap_or(name)) {
             Some(value) => configuration.flags.push(format!("{name}={value}")),
-            None => missing.push(name.to_owned()),
+            None => {
+                configuration.flags.push(flag.clone());
+                missing.push(name.to_owned());
+            }
         }
     }
-    Restored {
-        configuration,
-        missing,
-    }
+    configuration.redacted = missing;
+    configuration
 }
 
 /// The text with one placeholder replaced where it stands; the rest of the file keeps its form.
@@ -183,10 +175,10 @@ mod tests {
         ]);
         let file = BTreeMap::from([("A_TOKEN".to_owned(), "newer".to_owned())]);
         let back = restore(&kept, &[machines, file]);
-        let table: toml::Table = back.configuration.text.parse().unwrap();
+        let table: toml::Table = back.text.parse().unwrap();
         assert_eq!(table["env"]["A_TOKEN"].as_str(), Some("o\"ne"));
-        assert!(back.configuration.text.contains("# kept"));
-        assert_eq!(back.configuration.flags, ["-e", "D_TOKEN=four"]);
-        assert_eq!(back.missing, ["B_SECRET"]);
+        assert!(back.text.contains("# kept"));
+        assert_eq!(back.flags, ["-e", "D_TOKEN=four"]);
+        assert_eq!(back.redacted, ["B_SECRET"]);
     }
 }

@@ -6,25 +6,23 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::deployment::attempt::{Attempt, Seen};
-use crate::deployment::baseline::Baseline;
 use crate::deployment::course::{self, Options};
 use crate::deployment::event::{Phase, What};
 use crate::deployment::expect::{self, Ground};
-use crate::deployment::job::{Course, Destination, Heard, Job, NoWay, Shipment};
+use crate::deployment::job::{Course, Job, Shipment};
 use crate::deployment::prepare::{Facts, Look};
 use crate::deployment::recall;
 use crate::deployment::witnesses::FlyWitnesses;
-use crate::deployment::{backward, configuration, finish, plan, rules, shipment, supersede};
+use crate::deployment::{configuration, destination, finish, plan, rules, shipment, supersede};
 use crate::error::{Error, Result};
 use crate::project::policy::bound;
 use crate::project::{Environment, Service};
 use crate::provider::fly::Flyctl;
 use crate::provider::fly::passthrough::{self, Passthrough};
 use crate::release::Image;
-use crate::rollback::{self, ReturnQuestion, ReturnTarget};
 use crate::session::Session;
-use crate::state::history::{History, Known};
-use crate::state::record::{Configuration, Kind, ServiceStart};
+use crate::state::history::History;
+use crate::state::record::{Kind, ServiceStart};
 use crate::verification::expectation::Kind as Verifying;
 
 /// What `shipctl deploy` was asked for.
@@ -322,12 +320,23 @@ fn job<'s>(
         name: String::new(),
         digest: None,
     };
-    let shipped = Shipped {
+    let newest_serves = baseline.newest.is_some() && baseline.newest == baseline.release;
+    let remote = facts.remote.as_ref().filter(|_| newest_serves);
+    let recorded = recall.as_ref().and_then(|recall| recall.configuration.as_ref());
+    baseline.configuration = recorded
+        .map(|kept| destination::restored(service, &baseline, kept))
+        .or_else(|| remote.map(configuration::of_remote));
+    let destination = destination::of(&destination::Question {
         environment: &attempt.environment.name,
-        image: image.as_ref().unwrap_or(&unnamed),
+        service,
+        history,
+        releases: &facts.releases,
+        baseline: &baseline,
+        recall: recall.as_ref(),
+        asked,
+        shipped: image.as_ref().unwrap_or(&unnamed),
         configuration: kept.as_ref(),
-    };
-    let destination = destination(history, service, &mut baseline, recall.as_ref(), &facts, &shipped);
+    });
     let unreached = supersede::unreached(history, &service.app, &baseline.instances, &facts.answers);
     let migration_runs = facts
         .machines
@@ -363,95 +372,6 @@ fn job<'s>(
         unreached,
         course: Course::default(),
     })
-}
-
-/// What a return has to leave.
-struct Shipped<'a> {
-    environment: &'a str,
-    image: &'a Image,
-    /// As the ledger keeps it.
-    configuration: Option<&'a Configuration>,
-}
-
-/// The target of a return: the baseline if it was one digest and not failing, else the last verified (DESIGN 7).
-fn destination(
-    history: &History,
-    service: &Service,
-    baseline: &mut Baseline,
-    recall: Option<&Known>,
-    facts: &Facts,
-    shipped: &Shipped<'_>,
-) -> std::result::Result<Destination, NoWay> {
-    let newest_serves = baseline.newest.is_some() && baseline.newest == baseline.release;
-    let remote = facts
-        .remote
-        .as_ref()
-        .filter(|_| newest_serves)
-        .map(configuration::of_remote);
-    let known = recall
-        .and_then(|recall| recall.configuration.clone())
-        .map(|kept| {
-            let sources = [
-                configuration::variables_of(&baseline.instances),
-                file_variables(service),
-            ];
-            configuration::restore(&kept, &sources).configuration
-        });
-    baseline.configuration = known.clone().or(remote);
-    if let (true, Some(image)) = (baseline.can_be_returned_to(), baseline.image.clone()) {
-        return Ok(Destination {
-            image,
-            release: baseline.release,
-            configuration: baseline.configuration.clone(),
-            version: baseline
-                .version
-                .clone()
-                .or_else(|| recall.and_then(|recall| recall.version.clone())),
-            named: recall::named_itself(baseline, recall),
-            heard: recall::heard(baseline, recall, service.verify.path.path()),
-        });
-    }
-    let question = ReturnQuestion {
-        app: &service.app,
-        history,
-        releases: &facts.releases,
-        baseline: &backward::running(baseline),
-        shipped: shipped.image,
-        configuration: shipped.configuration,
-    };
-    let target = rollback::return_target(&question).map_err(|error| NoWay::because(error.message))?;
-    match target {
-        ReturnTarget::Baseline(target) | ReturnTarget::Verified(target)
-            if !baseline.is_served_by(&target.image) =>
-        {
-            let configuration = target.configuration.map(|kept| {
-                let sources = [
-                    configuration::variables_of(&baseline.instances),
-                    file_variables(service),
-                ];
-                configuration::restore(&kept, &sources).configuration
-            });
-            Ok(Destination {
-                image: target.image,
-                release: target.release,
-                configuration,
-                version: target.version,
-                named: target.entry.as_ref().is_some_and(recall::entry_named_itself),
-                heard: Heard::of(target.entry.as_ref()),
-            })
-        }
-        other => Err(NoWay {
-            reason: if baseline.is_empty() {
-                "nothing served before".to_owned()
-            } else if baseline.is_mixed() {
-                "several releases served before, and none is known to be verified".to_owned()
-            } else {
-                let failing = baseline.failing.join(", ");
-                format!("what served before was failing ({failing}), and nothing is known to be verified")
-            },
-            command: other.command(shipped.environment),
-        }),
-    }
 }
 
 pub(crate) fn file_variables(service: &Service) -> std::collections::BTreeMap<String, String> {

@@ -9,6 +9,7 @@ pub(crate) mod baseline;
 pub(crate) mod conclude;
 pub(crate) mod configuration;
 pub(crate) mod course;
+pub(crate) mod destination;
 pub(crate) mod diagnose;
 pub(crate) mod event;
 pub(crate) mod expect;

@@ -6,21 +6,20 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::deployment::attempt::Attempt;
-use crate::deployment::conclude;
 use crate::deployment::course::{Interrupted, on_change, talk};
 use crate::deployment::event::{Phase, Running, What};
 use crate::deployment::expect;
 use crate::deployment::interrupt::Interrupts;
 use crate::deployment::job::{Destination, Job, Stage};
 use crate::deployment::ship::{Conditions, LEASE, ProviderEnd, Shipped, ship};
-use crate::deployment::shipment;
 use crate::deployment::stages::Stages;
 use crate::deployment::witnesses::FlyWitnesses;
+use crate::deployment::{conclude, destination, shipment};
 use crate::effect::process::Invocation;
 use crate::instance::{CheckState, Instance, InstanceState};
 use crate::provider::fly::invocation::DeployCall;
 use crate::provider::fly::output::failure::FailureClass;
-use crate::release::ReleaseNumber;
+use crate::release::{Image, ReleaseNumber};
 use crate::verification::expectation::Expectation;
 use crate::verification::watch::Watch;
 use crate::verification::{Judgement, Verdict};
@@ -36,7 +35,7 @@ pub(crate) async fn go_back(
     job: &mut Job<'_>,
     forbidden: bool,
 ) -> Result<(), Interrupted> {
-    let destination = match job.destination.clone() {
+    let mut destination = match job.destination.clone() {
         Ok(destination) if !forbidden => destination,
         Ok(destination) => {
             job.course
@@ -54,7 +53,8 @@ pub(crate) async fn go_back(
     let phase = attempt
         .emitter
         .start(Phase::Return, format!("returning {} to {to}", job.app()));
-    let result = try_until_back(attempt, job, &destination, &phase).await;
+    let result = try_until_back(attempt, job, &mut destination, &phase).await;
+    let to = named(&destination);
     if result.is_err() {
         phase.failed("interrupted");
     } else if job.course.stage == Stage::Returned {
@@ -96,9 +96,10 @@ fn give_up(attempt: &Attempt<'_>, job: &mut Job<'_>, reason: &str) -> Result<(),
 async fn try_until_back(
     attempt: &Attempt<'_>,
     job: &mut Job<'_>,
-    destination: &Destination,
+    destination: &mut Destination,
     phase: &Running,
 ) -> Result<(), Interrupted> {
+    let mut gone: Vec<Image> = job.shipment.image.iter().cloned().collect();
     let (emitter, to) = (attempt.emitter.clone(), named(destination));
     let mut interrupts = attempt.interrupts.spared(Arc::new(move || {
         emitter.warn(format!(
@@ -167,6 +168,18 @@ async fn try_until_back(
         let warnings = judgement.warnings.clone();
         job.course.afterwards = Some(judgement);
         let again = is_worth_repeating(provider.class, crashes) && Instant::now() + PAUSE < deadline;
+        if verdict != Verdict::Verified && provider.class == Some(FailureClass::ImageMissing) {
+            gone.push(destination.image.clone());
+            if let Some(older) = next_older(attempt, job, &gone) {
+                let image = &destination.image;
+                attempt.emitter.warn(format!(
+                    "the image {image} is gone; trying the next older release"
+                ));
+                *destination = older;
+                job.destination = Ok(destination.clone());
+                continue;
+            }
+        }
         match verdict {
             Verdict::Verified => {
                 job.course.warnings.extend(warnings);
@@ -202,6 +215,12 @@ async fn try_until_back(
             }
         }
     }
+}
+
+/// What comes in the place of destinations whose images are gone.
+fn next_older(attempt: &Attempt<'_>, job: &Job<'_>, gone: &[Image]) -> Option<Destination> {
+    let history = attempt.ledger.read().ok()?;
+    destination::next_older(job.service, &history, &job.releases, &job.baseline, gone)
 }
 
 /// A fresh `--timeout`, from when the leases of the flyctl that was ended let a return begin: a short one would else

@@ -156,7 +156,11 @@ pub(crate) async fn consent(
     let environment = attempt.environment;
     let unverified = picks.iter().any(|pick| !pick.target.verified);
     let printer = &attempt.session.printer;
-    let asked = environment.protected || unverified;
+    let is_whole = |job: &Job<'_>| {
+        let configuration = job.shipment.configuration.as_ref();
+        configuration.is_none_or(|configuration| configuration.redacted.is_empty())
+    };
+    let asked = environment.protected || unverified || !jobs.iter().all(is_whole);
     let what: Vec<String> = jobs
         .iter()
         .zip(picks)

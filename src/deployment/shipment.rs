@@ -83,6 +83,12 @@ pub(crate) fn back(
             forward.map(|forward| Configuration { flags, ..forward })
         })
         .ok_or_else(|| "no configuration of that release is known".to_owned())?;
+    if !configuration.redacted.is_empty() {
+        let names = configuration.redacted.join(", ");
+        return Err(format!(
+            "values of its configuration are not known any more: {names}"
+        ));
+    }
     of_target(service, destination, configuration, false)
 }
 

@@ -8,6 +8,7 @@ mod pick;
 mod returning;
 mod serving;
 
+pub(crate) use candidate::Candidate;
 pub(crate) use pick::{Answer, Pick, Question, Rule, pick};
 pub(crate) use returning::{ReturnQuestion, ReturnTarget, return_target};
 pub(crate) use serving::Running;

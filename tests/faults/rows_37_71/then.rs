@@ -91,3 +91,37 @@ fn fault_17_what_serves_still_needs_no_better_evidence_than_it_had() {
     scene.deploy("v2-relfail").run().concludes("failed", 6);
     scene.truth().serves("shop", "v1", 2);
 }
+
+#[test]
+fn fault_35_the_image_of_a_return_is_gone() {
+    let scene = Scene::builder().timeout("6s").ready();
+    scene.ship("v2");
+    scene.order(json!({"do": "image", "image": "registry.fly.io/shop:v2", "gone": true}));
+    let (bare, _) = scene.bare_deploy("v2", &[]);
+    bare.exits(1);
+    let document = scene.deploy("v3-unhealthy").run().concludes("rolled_back", 7);
+    holds(&document["warnings"].to_string(), &["shop:v2 is gone"]);
+    scene.truth().serves("shop", "v1", 2);
+}
+
+#[test]
+fn fault_54_a_bad_rollback_from_what_was_bad_goes_to_the_last_verified() {
+    let scene = Scene::builder().timeout("6s").ready();
+    scene.ship("v2");
+    let shipped = scene.flyctl([
+        "deploy",
+        "-c",
+        "fly.staging.toml",
+        "--image",
+        "registry.fly.io/shop:v3-unhealthy",
+        "--wait-timeout",
+        "5",
+    ]);
+    shipped.run().exits(1);
+    let document = scene
+        .rollback()
+        .args(["--to", "image:registry.fly.io/shop:v9-unhealthy"])
+        .run();
+    document.concludes("rolled_back", 7);
+    scene.truth().serves("shop", "v2", 2);
+}
