@@ -12,6 +12,7 @@ mod migration;
 mod others;
 mod outage;
 mod platform;
+mod returns;
 mod rollback;
 mod rules;
 mod services;
@@ -36,6 +37,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     byhand::SCENARIOS,
     callers::SCENARIOS,
     outage::SCENARIOS,
+    returns::SCENARIOS,
     timing::SCENARIOS,
     cutoff::SCENARIOS,
     rules::SCENARIOS,

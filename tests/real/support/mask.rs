@@ -34,6 +34,8 @@ pub(crate) enum Face {
     Late(u64),
     /// Status, further headers, body.
     Says(u16, String, String),
+    /// As the app answers, with this body where that is good.
+    Body(String),
     /// As the app answers, with a header more.
     With(String),
     /// The connection ends without an answer.
@@ -171,7 +173,7 @@ fn answer(
             return;
         }
         Face::Says(status, headers, body) => (status, headers, body.into_bytes()),
-        Face::Own | Face::Late(_) | Face::With(_) => {
+        Face::Own | Face::Late(_) | Face::With(_) | Face::Body(_) => {
             let forced: Vec<(&str, &str)> = id
                 .as_deref()
                 .map(|id| ("fly-force-instance-id", id))
@@ -185,6 +187,10 @@ fn answer(
                 format!("{header}\r\n")
             } else {
                 String::new()
+            };
+            let body = match face {
+                Face::Body(own) if status == 200 => own.into_bytes(),
+                _ => body,
             };
             (status, more, body)
         }
