@@ -91,12 +91,11 @@ pub(crate) fn restore(kept: &Configuration, sources: &[BTreeMap<String, String>]
             configuration.flags.push(flag.clone());
             continue;
         };
-        match find(name.rsplit('=').next().unwrap_or(name)) {
-            Some(value) => configuration.flags.push(format!("{name}={value}")),
-            None => {
-                configuration.flags.push(flag.clone());
-                missing.push(name.to_owned());
-            }
+        if let Some(value) = find(name.rsplit('=').next().unwrap_or(name)) {
+            configuration.flags.push(format!("{name}={value}"));
+        } else {
+            configuration.flags.push(flag.clone());
+            missing.push(name.to_owned());
         }
     }
     configuration.redacted = missing;
