@@ -206,7 +206,11 @@ fn words(view: &PlanView, bake: Duration, width: usize) -> String {
             ),
             (
                 "over",
-                service.serving.clone().unwrap_or_else(|| "nothing".to_owned()),
+                match (&service.serving, service.instances) {
+                    (Some(serving), _) => serving.clone(),
+                    (None, 0) => "nothing".to_owned(),
+                    (None, _) => "a mix of releases".to_owned(),
+                },
             ),
             (
                 "migrate",
@@ -218,11 +222,10 @@ fn words(view: &PlanView, bake: Duration, width: usize) -> String {
             ),
             (
                 "verify",
-                format!(
-                    "{} instances, then bake {}",
-                    service.instances.max(1),
-                    duration(bake)
-                ),
+                match service.instances.max(1) {
+                    1 => format!("1 instance, then bake {}", duration(bake)),
+                    count => format!("{count} instances, then bake {}", duration(bake)),
+                },
             ),
             (
                 "return",

@@ -318,6 +318,32 @@ async fn changes_are_told_once() {
     assert!(changes.contains(&Change::Moved(2)));
 }
 
+/// It counts at the deadline alone, and a person should not have to wait so long to read it.
+#[tokio::test(start_paused = true)]
+async fn what_is_bad_is_told_when_it_is_first_seen() {
+    let stage = Stage::new()
+        .each(|one| one.state = InstanceState::Changing("starting".into()))
+        .at(seconds(2), |cast| {
+            cast.instances = ["a", "b"].map(instance).to_vec();
+            cast.answers = vec![("*", response(503, &[], ""))];
+        });
+    assert_eq!(stage.verdict().await.verdict, Verdict::Refuted);
+    let changes = stage.changes.lock().unwrap();
+    let of_a: Vec<_> = changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Instance {
+                id, standing, reason, ..
+            } if id == "a" => Some((
+                *standing,
+                reason.as_deref().is_some_and(|why| why.contains("503")),
+            )),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(of_a, [("pending", false), ("pending", true), ("failed", true)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_live_is_judged_by_itself() {
     let live = |stage: Stage| {

@@ -82,6 +82,31 @@ fn an_app_of_another_organisation_is_refused() {
         .exits(0);
 }
 
+/// The terminal is gone: nobody reads, and the answer is recorded all the same.
+#[test]
+fn a_lost_terminal_ends_as_a_signal_does() {
+    let env = TestEnv::sandbox();
+    let args = [
+        "--sandbox",
+        "deploy",
+        "staging",
+        "--image",
+        "registry.fly.io/shop:v3-hang",
+        "--json",
+    ];
+    let child = env.start(args);
+    TestEnv::until("the release was made", || env.releases("shop-staging") == 3);
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGHUP).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(129), "{output:?}");
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["outcome"], "interrupted", "{document:#}");
+    env.shipctl(["--sandbox", "history", "staging"])
+        .succeeds()
+        .says("interrupted");
+}
+
 #[test]
 fn without_flyctl_nothing_is_done() {
     let ran = TestEnv::shop().shipctl(["deploy", "staging", "--image", IMAGE]);

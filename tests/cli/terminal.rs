@@ -22,6 +22,20 @@ fn the_question_is_asked_and_no_changes_nothing() {
     assert_eq!(env.releases("shop"), 2);
 }
 
+/// A yes that is typed after it finds nobody who would read it.
+#[test]
+fn ctrl_c_answers_the_question_at_once() {
+    let env = TestEnv::sandbox();
+    let mut screen = Screen::start(&env, 100, 30, &["--sandbox", "rollback", "production"]);
+    screen.wait_for(QUESTION);
+    screen.press("\u{3}");
+    assert_eq!(screen.end(), 130, "{}", screen.text());
+    let text = screen.text();
+    assert!(text.contains("error: interrupted; nothing was changed"), "{text}");
+    assert_eq!(env.releases("shop"), 2);
+    assert_eq!(env.tags("shop"), ["v2", "v2"]);
+}
+
 #[test]
 fn yes_rolls_back() {
     let env = TestEnv::sandbox();

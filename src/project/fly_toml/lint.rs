@@ -307,10 +307,12 @@ fn misspelt(document: &Document, node: &Node, fields: Fields, found: &mut Vec<Li
             }
             Some(_) => {}
             None => {
+                // A table may be named twice, once misspelt: `[http_servce]` beside `[[http_service.checks]]`.
+                let is_table = !value.entries().is_empty();
                 let free = fields
                     .iter()
                     .map(|(field, _)| *field)
-                    .filter(|field| !present.contains(field));
+                    .filter(|field| is_table || !present.contains(field));
                 // Short names are near to everything.
                 if name.text.len() >= 4
                     && let Some(near) = nearest(&name.text, free)
@@ -399,6 +401,10 @@ mod tests {
             (
                 "[http_service]\nintenal_port = 8080\n",
                 "f.toml:3: `intenal_port` is no key that flyctl knows",
+            ),
+            (
+                "[http_servce]\ninternal_port = 1\n[[http_service.checks]]\npath = \"/\"\n",
+                "f.toml:2: `http_servce` is no key that flyctl knows",
             ),
             (
                 "[env]\nAPI_SECRET = \"hunter2\"\n",
