@@ -34,7 +34,12 @@ impl NoTarget {
     /// The refusal (exit 3).
     pub(crate) fn error(&self, environment: &str) -> Error {
         let error = Error::refused(&self.message);
-        match self.exists.first().and_then(|line| line.split("  ").next()) {
+        // What serves already is there to be seen, not to be gone back to.
+        let other = self.exists.iter().find(|line| !line.ends_with("  serving"));
+        match other
+            .or(self.exists.first())
+            .and_then(|line| line.split("  ").next())
+        {
             None => error.hint("nothing was ever released here: ship something with `shipctl deploy`"),
             Some(first) => error.excerpt(self.exists.join("\n")).hint(format!(
                 "ship one of these with `shipctl rollback {environment} --to {first}`"

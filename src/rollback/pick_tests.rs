@@ -832,3 +832,69 @@ fn entries_of_another_app_do_not_count() {
     assert_eq!(told(&entries, &[], &good("v3"), None), "refused");
     assert_eq!(told(&entries, &[], &bad("v3"), None), "refused");
 }
+
+#[test]
+fn each_rule_gives_its_own_reason() {
+    let rules = [
+        Rule::Named,
+        Rule::LastGood,
+        Rule::LastListed,
+        Rule::Before,
+        Rule::Listed,
+        Rule::Remaining,
+    ];
+    for (at, rule) in rules.iter().enumerate() {
+        let reason = rule.reason();
+        assert!(reason.contains(' '), "{rule:?}: {reason:?}");
+        assert!(
+            rules[..at].iter().all(|other| other.reason() != reason),
+            "{rule:?}"
+        );
+    }
+}
+
+#[test]
+fn what_exists_is_named_with_what_is_known_of_it() {
+    // v1 has left flyctl's list; v2 serves.
+    let ledger = TestLedger::of(&three()[..2]);
+    let Answer::Nothing(none) = asked(&ledger, &[(2, "complete", "v2")], &good("v2"), Some("v9")) else {
+        panic!("there is no v9");
+    };
+    let error = none.error("production");
+    assert!(
+        error.hints[0].ends_with("--to image:registry.fly.io/shop:v1@sha256:v1`"),
+        "{error:?}"
+    );
+    assert_eq!(
+        none.exists,
+        [
+            "release:2  complete  registry.fly.io/shop:v2  verified here  serving",
+            "image:registry.fly.io/shop:v1@sha256:v1  verified here",
+        ]
+    );
+}
+
+/// `verify` found v1 with a configuration that a colleague gave it; what it found there before is no step of its own.
+#[test]
+fn rule_3_a_verification_is_no_step_to_what_came_before() {
+    let entries = vec![
+        Entry::deploy("d1", "v1").configured("one").verified().release(1),
+        Entry::deploy("d2", "v2").over(1, "v1").verified().release(2),
+        Entry::verify("d3", "v1")
+            .configured("two")
+            .over(3, "v1")
+            .verified()
+            .release(3),
+    ];
+    let listed = [
+        (3, "complete", "v1"),
+        (2, "complete", "v2"),
+        (1, "complete", "v1"),
+    ];
+    let ledger = TestLedger::of(&entries);
+    let pick = target(&ledger, &listed, &good("v1"));
+    assert_eq!(
+        (pick.rule, tell(&pick.target).as_str()),
+        (Rule::Before, "v1 verified")
+    );
+}
