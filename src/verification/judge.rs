@@ -339,7 +339,8 @@ impl<'a> Bench<'a> {
         Some(self.judgement(Verdict::Inconclusive, vec![silent, app]))
     }
 
-    /// After everything was good, anything bad is a verdict; a list from after it must show the same update.
+    /// After everything was good, anything bad is a verdict. The first bad answer may be the network's; a list from after it
+    /// must show the same update.
     fn bad_in_bake(&self) -> Option<Vec<String>> {
         let Phase::Bake { .. } = self.phase else {
             return None;
@@ -359,7 +360,10 @@ impl<'a> Bench<'a> {
                     } => Some(reason.clone()),
                     _ => None,
                 }?;
-                let confirmed = seen.answers.bad_since.is_none_or(|at| self.listed_since(at));
+                let answered_badly = seen.answers.report.bad.saturating_sub(seen.bad_when_good);
+                let first_alone = seen.answers.bad == 1 && answered_badly == 1;
+                let listed = seen.answers.bad_since.is_none_or(|at| self.listed_since(at));
+                let confirmed = crashed || (!first_alone && listed);
                 confirmed.then(|| format!("{}: {bad}, after it had been good", name(seen)))
             })
             .collect();

@@ -294,6 +294,7 @@ impl Memory {
         if let Some(seen) = self.instances.get_mut(id) {
             if seen.was_good.is_none() {
                 seen.crash_when_good = seen.crashes.last().copied();
+                seen.bad_when_good = seen.answers.report.bad;
             }
             seen.was_good = Some(now);
             seen.evidence_when_good = Some(evidence);

@@ -29,6 +29,8 @@ pub(super) struct Cast {
     pub(super) instances: Vec<Instance>,
     /// By instance, else that of `*`, which is also the shared address.
     pub(super) answers: Vec<(&'static str, Answer)>,
+    /// The answer to the next question, whoever is asked.
+    pub(super) once: Option<Answer>,
     /// Lists fail.
     pub(super) silent: bool,
     /// A request wakes what is stopped.
@@ -68,6 +70,7 @@ impl Stage {
             cast: Mutex::new(Cast {
                 instances: ["a", "b"].map(instance).to_vec(),
                 answers: vec![("*", good("v2"))],
+                once: None,
                 silent: false,
                 wakes: true,
                 started: Vec::new(),
@@ -221,8 +224,9 @@ impl Witnesses for Stage {
             if let Some(id) = instance.filter(|_| cast.wakes) {
                 cast.wake(id);
             }
+            let once = cast.once.take();
             let of = |wanted: &str| cast.answers.iter().find(|(id, _)| *id == wanted);
-            of(name).or_else(|| of("*")).unwrap().1.clone()
+            once.unwrap_or_else(|| of(name).or_else(|| of("*")).unwrap().1.clone())
         };
         sleep(Duration::from_millis(5)).await;
         self.cast.lock().unwrap().last_probe = Some(Instant::now());

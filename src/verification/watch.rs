@@ -520,8 +520,11 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
             pace.rest(now, jitter, LONGEST);
         }
         if !was_bad && self.turned_bad(&id) {
-            // Whether it was updated meanwhile only a list can tell.
+            // Whether it was updated meanwhile only a list can tell, and whether it is the network's fault another answer.
             self.list_pace.next = now;
+            if let Some(pace) = self.probe_paces.get_mut(&id) {
+                pace.hurry(now);
+            }
         }
     }
 

@@ -139,6 +139,22 @@ async fn anything_bad_in_the_bake_refutes() {
     }
 }
 
+/// A single cut or 502 on the way says nothing of the app; the bake begins anew after it.
+#[tokio::test(start_paused = true)]
+async fn one_bad_answer_in_the_bake_is_asked_again() {
+    for answer in [response(502, &[], ""), Answer::Cut("reset".into())] {
+        let stage = Stage::new().at(seconds(6), move |cast| cast.once = Some(answer.clone()));
+        let came = stage.play(BAKE).await;
+        assert_eq!(
+            came.judgement.verdict,
+            Verdict::Verified,
+            "{:?}",
+            came.judgement.reasons
+        );
+        assert!(came.after >= seconds(6) + BAKE, "{:?}", came.after);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_newer_release_of_the_same_image_is_baked_anew() {
     let stage = Stage::new()

@@ -37,6 +37,8 @@ pub(crate) struct Seen {
     pub(crate) evidence_when_good: Option<Evidence>,
     /// Its newest crash then; a later one is bad.
     pub(crate) crash_when_good: Option<i64>,
+    /// How many bad answers it had given by then.
+    pub(crate) bad_when_good: u32,
     /// Was seen running, or left an exit behind, since this update.
     pub(crate) ran: bool,
     /// A check was listed on this update.
@@ -68,6 +70,7 @@ impl Seen {
             was_good: None,
             evidence_when_good: None,
             crash_when_good: None,
+            bad_when_good: 0,
             ran: false,
             checks_listed: false,
             roused: false,
