@@ -5,19 +5,16 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde::Serialize;
-
 use crate::cli::Globals;
 use crate::deployment::attempt::Attempt;
 use crate::deployment::event::{Reader, What};
+use crate::deployment::witnesses::HealthUrl;
 use crate::effect::clock;
 use crate::effect::http::Http;
 use crate::error::{Error, ErrorKind, Result};
 use crate::git::Checkout;
 use crate::output::Printer;
 use crate::output::progress::{Lines, Terminal};
-use crate::output::text::ago;
 use crate::project::load::{Mode, Request, Wanted, unknown_environment};
 use crate::project::{Environment, Project, Service, Variables, load as project};
 use crate::provider::fly::call::CallFailure;
@@ -52,70 +49,6 @@ pub(crate) struct Session {
 struct Playground {
     sandbox: Sandbox,
     served: Served,
-}
-
-/// Where an app is asked for its health.
-#[derive(Clone, Debug)]
-pub(crate) struct HealthUrl {
-    /// Scheme, host and what stands before the path.
-    pub(crate) base: String,
-    /// `SHIPCTL_HEALTH_URL` says so: no public address is needed.
-    pub(crate) forced: bool,
-}
-
-impl HealthUrl {
-    /// For commands that never send a request to an app: addresses need not be listed either.
-    pub(crate) fn unasked(mut self) -> Self {
-        self.forced = true;
-        self
-    }
-}
-
-/// Who holds the lock of an app.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct LockView {
-    app: String,
-    owner: String,
-    reason: Option<String>,
-    since: String,
-    run_url: Option<String>,
-    /// Taken by a person; no process stands behind it.
-    manual: bool,
-}
-
-impl LockView {
-    pub(crate) fn words(&self, now: Timestamp) -> String {
-        let reason = self
-            .reason
-            .as_deref()
-            .map(|reason| format!(": {reason}"))
-            .unwrap_or_default();
-        format!("by {}, {}{reason}", self.owner, ago(&self.since, now))
-    }
-}
-
-/// Why forward deploys are held off.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct FreezeView {
-    reason: String,
-    by: String,
-    since: String,
-}
-
-impl From<Freeze> for FreezeView {
-    fn from(freeze: Freeze) -> Self {
-        Self {
-            reason: freeze.reason,
-            by: freeze.by,
-            since: freeze.since,
-        }
-    }
-}
-
-impl FreezeView {
-    pub(crate) fn words(&self, now: Timestamp) -> String {
-        format!("by {}, {}: {}", self.by, ago(&self.since, now), self.reason)
-    }
 }
 
 /// How much a mistake in a file weighs: `deploy` stops, what is needed at three in the morning goes on (DESIGN 3).
@@ -450,16 +383,9 @@ impl Session {
         }
     }
 
-    pub(crate) fn lock_view(&self, app: &str) -> Result<Option<LockView>> {
-        let holder = self.locks().holder(app)?.filter(Holder::holds);
-        Ok(holder.map(|holder| LockView {
-            app: holder.app,
-            owner: holder.owner,
-            reason: holder.reason,
-            since: holder.since,
-            run_url: holder.run_url,
-            manual: holder.manual,
-        }))
+    /// Who holds the lock of an app.
+    pub(crate) fn lock_holder(&self, app: &str) -> Result<Option<Holder>> {
+        Ok(self.locks().holder(app)?.filter(Holder::holds))
     }
 
     /// `SHIPCTL_VERSION`: a name of what is shipped that nobody else could know.

@@ -8,6 +8,7 @@ use clap::Args;
 use crate::command::duration;
 use crate::deployment::forward::{self, Request};
 use crate::error::Result;
+use crate::project::fly_toml::STRATEGIES;
 use crate::session::{Session, Strictness};
 
 /// Ship to an environment, and verify what serves
@@ -32,7 +33,7 @@ pub(crate) struct DeployArgs {
     #[arg(long, value_name = "REF")]
     image: Option<String>,
     /// rolling, immediate, canary or bluegreen
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = STRATEGIES, hide_possible_values = true)]
     strategy: Option<String>,
     /// Leave a refuted release where it is
     #[arg(long)]

@@ -3,9 +3,10 @@
 use clap::Args;
 use serde::Serialize;
 
+use crate::command::view::FreezeView;
 use crate::effect::clock;
 use crate::error::Result;
-use crate::session::{FreezeView, Session};
+use crate::session::Session;
 use crate::state::freeze::Freeze;
 
 /// Hold forward deploys off, until `unfreeze`

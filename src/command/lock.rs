@@ -3,10 +3,11 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use crate::command::view::LockView;
 use crate::effect::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::project::Environment;
-use crate::session::{LockView, Session};
+use crate::session::Session;
 use crate::state::lock::{Claim, Released};
 
 /// Show, take or give back the deployment lock
@@ -73,7 +74,7 @@ pub(crate) async fn run(args: &LockArgs, session: &Session) -> Result<u8> {
     }
     let mut locks: Vec<LockView> = Vec::new();
     for service in session.services(environment)? {
-        locks.extend(session.lock_view(&service.app)?);
+        locks.extend(session.lock_holder(&service.app)?.map(LockView::from));
     }
     if session.printer.json {
         session.printer.document(&View {

@@ -13,6 +13,7 @@ pub(crate) mod sandbox;
 pub(crate) mod status;
 pub(crate) mod unfreeze;
 pub(crate) mod verify;
+mod view;
 
 use std::time::Duration;
 

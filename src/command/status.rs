@@ -10,6 +10,7 @@ use futures_util::stream::{StreamExt, iter};
 use serde::Serialize;
 
 use crate::command::duration;
+use crate::command::view::{FreezeView, LockView};
 use crate::deployment::baseline::Baseline;
 use crate::deployment::prepare::{Facts, Look};
 use crate::deployment::recall;
@@ -20,7 +21,7 @@ use crate::output::text::{ago, cut, data_width, labelled};
 use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, paint};
 use crate::project::{Environment, Service};
 use crate::release::{ReleaseNumber, short_image};
-use crate::session::{FreezeView, LockView, Session};
+use crate::session::Session;
 use crate::state::history::{History, Unfinished};
 
 /// Show what runs: all environments, or one in detail
@@ -210,7 +211,7 @@ async fn environment_view(session: &Session, environment: &Environment) -> Envir
     .await;
     let mut lock = None;
     for service in &environment.services {
-        let held = seen(session.lock_view(&service.app), &mut warnings, || {
+        let held = seen(session.lock_holder(&service.app), &mut warnings, || {
             format!("whether `{}` is locked is not known", service.app)
         });
         lock = lock.or(held);
@@ -223,7 +224,7 @@ async fn environment_view(session: &Session, environment: &Environment) -> Envir
         protected: environment.protected,
         services: views,
         unfinished: unfinished(history.as_ref(), lock.is_some(), &session.this_process().host),
-        lock,
+        lock: lock.map(LockView::from),
         frozen: frozen.map(Into::into),
         warnings,
     }

@@ -3,9 +3,10 @@
 use clap::Args;
 
 use crate::command::freeze::Document;
+use crate::command::view::FreezeView;
 use crate::effect::clock;
 use crate::error::Result;
-use crate::session::{FreezeView, Session};
+use crate::session::Session;
 
 /// Let forward deploys pass again
 #[derive(Args, Debug)]

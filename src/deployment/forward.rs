@@ -269,7 +269,8 @@ fn job<'s>(
         .map_err(Error::internal)?
         .ok_or_else(|| Error::config(format!("the file of service `{}` cannot be read", service.name)))?;
     let given = request.image.clone().or_else(|| file.toml.image.clone());
-    let label = given.is_none().then(|| attempt.label());
+    let own_label = || passed.image_label.clone().unwrap_or_else(|| attempt.label());
+    let label = given.is_none().then(own_label);
     let image = given.as_deref().map(Image::parse).or_else(|| {
         label.as_ref().map(|label| Image {
             name: format!("registry.fly.io/{}:{label}", service.app),
@@ -360,7 +361,7 @@ fn job<'s>(
             file: file.toml.clone(),
             config_path,
             directory: service.context.clone(),
-            strategy: request.strategy.clone(),
+            strategy: request.strategy.clone().or_else(|| passed.strategy.clone()),
             flags: passed.args.clone(),
             release_command: file.toml.release_command.is_some(),
             workspace,

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use crate::deployment::witnesses::HealthUrl;
 use crate::effect::http::{Answer, Http};
 use crate::instance::{Instance, InstanceState};
 use crate::project::fly_toml::FlyToml;
@@ -15,7 +16,6 @@ use crate::provider::fly::Flyctl;
 use crate::provider::fly::call::CallFailure;
 use crate::provider::fly::output::ips::Address;
 use crate::release::Release;
-use crate::session::HealthUrl;
 use crate::verification::expectation::PathAuthority;
 use crate::verification::probe::{self, Word};
 
@@ -202,10 +202,10 @@ mod tests {
     use std::time::Duration;
 
     use super::{Facts, is_worth_asking_again};
+    use crate::deployment::witnesses::HealthUrl;
     use crate::effect::http::Answer;
     use crate::project::VersionField;
     use crate::provider::fly::output::ips;
-    use crate::session::HealthUrl;
 
     #[test]
     fn an_app_is_asked_where_nobody_knows_whether_something_leads_to_it() {

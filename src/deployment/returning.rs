@@ -14,7 +14,7 @@ use crate::deployment::job::{Destination, Job, Stage};
 use crate::deployment::ship::{Conditions, LEASE, ProviderEnd, Shipped, ship};
 use crate::deployment::stages::Stages;
 use crate::deployment::witnesses::FlyWitnesses;
-use crate::deployment::{conclude, destination, shipment};
+use crate::deployment::{conclude, destination, ownership, shipment};
 use crate::effect::process::Invocation;
 use crate::instance::{CheckState, Instance, InstanceState};
 use crate::provider::fly::invocation::DeployCall;
@@ -133,14 +133,17 @@ async fn try_until_back(
             continue;
         }
         let list = list.ok();
-        if let Some(theirs) = list.as_ref().and_then(|list| conclude::somebody_elses(job, list)) {
+        if let Some(theirs) = list
+            .as_ref()
+            .and_then(|list| ownership::somebody_elses(job, list))
+        {
             job.course.reasons.push(format!(
                 "not returned: {theirs} is somebody else's, and nothing is returned over it"
             ));
             job.course.stage = Stage::Broken;
             return Ok(());
         }
-        let left = conclude::own_release(job);
+        let left = ownership::own_release(job);
         let newest = (list.iter().flatten().map(|release| release.number))
             .chain(left)
             .chain(job.baseline.newest)

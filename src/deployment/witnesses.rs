@@ -4,9 +4,25 @@ use crate::effect::http::{Answer, Http};
 use crate::instance::Instance;
 use crate::project::VerifySettings;
 use crate::provider::fly::Flyctl;
-use crate::session::HealthUrl;
 use crate::verification::probe;
 use crate::verification::watch::Witnesses;
+
+/// Where an app is asked for its health.
+#[derive(Clone, Debug)]
+pub(crate) struct HealthUrl {
+    /// Scheme, host and what stands before the path.
+    pub(crate) base: String,
+    /// `SHIPCTL_HEALTH_URL` says so: no public address is needed.
+    pub(crate) forced: bool,
+}
+
+impl HealthUrl {
+    /// For commands that never send a request to an app: addresses need not be listed either.
+    pub(crate) fn unasked(mut self) -> Self {
+        self.forced = true;
+        self
+    }
+}
 
 /// The machines of one app and its answers.
 #[derive(Clone, Debug)]

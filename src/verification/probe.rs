@@ -472,6 +472,7 @@ mod tests {
             (asked.url.as_str(), asked.method.as_str()),
             ("https://shop.fly.dev/health", "HEAD")
         );
+        assert_eq!(asked.body_limit, 1_048_576);
         let headers: Vec<_> = asked
             .headers
             .iter()
@@ -493,6 +494,30 @@ mod tests {
                 .iter()
                 .any(|(name, _)| name == "fly-force-instance-id")
         );
+    }
+
+    #[test]
+    fn only_2xx_answers_and_only_3xx_leads_elsewhere() {
+        let field = VersionField::Pointer("/version".into());
+        let there = &[("location", "/login")][..];
+        for (status, answered, said) in [
+            (200, true, None),
+            (299, true, None),
+            (302, false, Some("answers 302, a redirect to `/login`")),
+            (399, false, Some("answers 399, a redirect to `/login`")),
+            (400, false, Some("answers 400")),
+            (404, false, Some("answers 404")),
+            (503, false, Some("answers 503")),
+        ] {
+            let probed = read(&response(status, there, ""), PathAuthority::Named, &field);
+            assert_eq!(probed.answered(), answered, "{status}");
+            let word = match &probed.word {
+                Word::Bad(why) => Some(why.as_str()),
+                _ => None,
+            };
+            assert_eq!(word, said, "{status}");
+        }
+        assert!(!read(&Answer::Slow, PathAuthority::Named, &field).answered());
     }
 
     #[test]

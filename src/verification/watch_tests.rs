@@ -334,6 +334,19 @@ async fn changes_are_told_once() {
     assert!(changes.contains(&Change::Moved(2)));
 }
 
+/// flyctl has ended, and the list of machines still lacks the one that it made last.
+#[tokio::test(start_paused = true)]
+async fn a_list_that_lags_behind_flyctl_gets_a_moment() {
+    let gone = |cast: &mut super::stage::Cast| cast.get("b").state = InstanceState::Gone("destroyed".into());
+    for (back, verdict) in [(seconds(1), Verdict::Verified), (seconds(5), Verdict::Refuted)] {
+        let stage = Stage::new().cast(gone).at(back, |cast| {
+            *cast.get("b") = instance("b");
+        });
+        let judgement = stage.verdict().await;
+        assert_eq!(judgement.verdict, verdict, "{back:?}: {:?}", judgement.reasons);
+    }
+}
+
 /// It counts at the deadline alone, and a person should not have to wait so long to read it.
 #[tokio::test(start_paused = true)]
 async fn what_is_bad_is_told_when_it_is_first_seen() {

@@ -48,6 +48,7 @@ const NOT_UNDERSTOOD: &[&str] = &[
     "ship production",
     "deploy staging production",
     "deploy staging --imgae x",
+    "deploy staging --strategy yolo",
     "deploy staging --bake 30",
     "deploy staging --timeout soon",
     "deploy staging --override freeze",

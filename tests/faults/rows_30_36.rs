@@ -299,7 +299,7 @@ fn fault_35_the_image_is_gone() {
 }
 
 #[test]
-fn fault_35_what_was_shipped_instead_is_remembered_with_its_own_configuration() {
+fn fault_76_what_was_shipped_instead_is_remembered_with_its_own_configuration() {
     let coloured = |colour: &str| format!("{FLY_TOML}\n[env]\nCOLOUR = \"{colour}\"\n");
     let scene = Scene::builder().fly_toml(&coloured("one")).ready();
     for (tag, colour) in [("v2", "two"), ("v3", "three")] {
@@ -391,7 +391,7 @@ fn fault_36_somebody_elses_release_supersedes_ours() {
 
 /// A tag that is used again names their image as well as ours; the digest tells them apart.
 #[test]
-fn fault_36_somebody_else_uses_our_tag_again() {
+fn fault_75_somebody_else_uses_our_tag_again() {
     let scene = Scene::builder().ready();
     bare_concurrent(&scene);
     // When ours has run for a while, and right before flyctl ends.

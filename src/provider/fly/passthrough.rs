@@ -15,7 +15,6 @@ pub(crate) struct Passthrough {
     pub(crate) filters: Vec<String>,
     pub(crate) strategy: Option<String>,
     pub(crate) image_label: Option<String>,
-    pub(crate) detach: bool,
 }
 
 impl Passthrough {
@@ -161,7 +160,6 @@ impl Passthrough {
         match name {
             "strategy" => self.strategy = value,
             "image-label" => self.image_label = value,
-            "detach" => self.detach = on,
             _ => {}
         }
         Ok(())
@@ -261,11 +259,11 @@ mod tests {
             ["--env=A=B", "--env=C=D=E", "--vm-memory=512", "--file-local=/a=b"]
         );
         assert_eq!(found.filters, ["--only-regions=ams,fra", "--update-only"]);
-        assert!(found.has_filter() && found.detach);
+        assert!(found.has_filter());
         assert_eq!(found.strategy.as_deref(), Some("canary"));
         assert_eq!(found.image_label.as_deref(), Some("x"));
         let none = checked("--update-only=false --detach=false --strategy immediate").unwrap();
-        assert!(!none.has_filter() && !none.detach);
+        assert!(!none.has_filter());
         for flag in [
             "regions",
             "exclude-regions",

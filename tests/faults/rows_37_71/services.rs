@@ -26,14 +26,14 @@ fn two(web: &str, mind: &str) -> Builder {
 const DEPLOY: [&str; 3] = ["deploy", "staging", "--json"];
 
 #[test]
-fn services_that_are_good_together() {
+fn fault_78_services_that_are_good_together() {
     let scene = two("v2", "v2").timeout("20s").ready();
     scene.shipctl(DEPLOY).run().concludes("verified", 0);
     scene.truth().serves("shop", "v2", 2).serves("mind", "v2", 2);
 }
 
 #[test]
-fn services_of_which_the_first_turns_bad_while_the_second_ships() {
+fn fault_78_the_first_turns_bad_while_the_second_ships() {
     for bake in ["0s", "1s"] {
         let scene = two("v2", "v2").timeout("20s").bake(bake).ready();
         let mut running = scene.shipctl(DEPLOY).start();
@@ -48,7 +48,7 @@ fn services_of_which_the_first_turns_bad_while_the_second_ships() {
 }
 
 #[test]
-fn services_of_which_one_stays_without_the_other_are_broken() {
+fn fault_78_one_that_stays_without_the_other_is_broken() {
     let scene = two("v2", "v2-missing").timeout("20s").ready();
     let call = scene.shipctl(DEPLOY).args(["--no-rollback"]);
     let document = call.run().concludes("broken", 8);

@@ -11,7 +11,7 @@ fn asking(path: &str) -> String {
 }
 
 #[test]
-fn fault_12_a_word_that_every_release_answers_names_none() {
+fn fault_72_a_word_that_every_release_answers_names_none() {
     let scene = Scene::builder()
         .timeout("6s")
         .order(json!({"do": "rule", "app": "shop", "version": "1.0.0"}))
@@ -44,7 +44,7 @@ fn moved_path(tag: &str) -> Scene {
 }
 
 #[test]
-fn fault_13_a_rollback_asks_the_path_of_then() {
+fn fault_73_a_rollback_asks_the_path_of_then() {
     let scene = moved_path("v2");
     scene.ship("v2");
     scene.rollback().run().concludes("verified", 0);
@@ -52,21 +52,21 @@ fn fault_13_a_rollback_asks_the_path_of_then() {
 }
 
 #[test]
-fn fault_13_a_return_asks_the_path_of_then() {
+fn fault_73_a_return_asks_the_path_of_then() {
     let scene = moved_path("v2-unhealthy");
     scene.deploy("v2-unhealthy").run().concludes("rolled_back", 7);
     scene.truth().serves("shop", "v1", 2);
 }
 
 #[test]
-fn fault_13_what_serves_is_not_held_to_a_path_that_is_not_deployed_yet() {
+fn fault_73_what_serves_is_not_held_to_a_path_that_is_not_deployed_yet() {
     let scene = moved_path("v2");
     scene.verify();
     scene.truth().serves("shop", "v1", 2);
 }
 
 #[test]
-fn fault_17_the_file_adds_a_group_that_does_not_come_to_be() {
+fn fault_74_the_file_adds_a_group_that_does_not_come_to_be() {
     let more = "\n[processes]\napp = \"serve\"\nworker = \"work\"\n\n[deploy]\nrelease_command = \"migrate\"\nrelease_command_timeout = \"1m\"\n";
     let scene = Scene::builder().timeout("6s").ready();
     let file = FLY_TOML.replace("internal_port", "processes = [\"app\"]\ninternal_port");
@@ -79,7 +79,7 @@ fn fault_17_the_file_adds_a_group_that_does_not_come_to_be() {
 }
 
 #[test]
-fn fault_17_what_serves_still_needs_no_better_evidence_than_it_had() {
+fn fault_74_what_serves_needs_no_better_evidence_than_it_had() {
     let release = "\n[deploy]\nrelease_command = \"migrate\"\nrelease_command_timeout = \"1m\"\n";
     let scene = Scene::builder()
         .timeout("6s")
@@ -93,7 +93,7 @@ fn fault_17_what_serves_still_needs_no_better_evidence_than_it_had() {
 }
 
 #[test]
-fn fault_35_the_image_of_a_return_is_gone() {
+fn fault_76_the_image_of_a_return_is_gone() {
     let scene = Scene::builder().timeout("6s").ready();
     scene.ship("v2");
     scene.order(json!({"do": "image", "image": "registry.fly.io/shop:v2", "gone": true}));
@@ -105,7 +105,7 @@ fn fault_35_the_image_of_a_return_is_gone() {
 }
 
 #[test]
-fn fault_54_a_bad_rollback_from_what_was_bad_goes_to_the_last_verified() {
+fn fault_77_a_bad_rollback_from_what_was_bad_goes_to_the_last_verified() {
     let scene = Scene::builder().timeout("6s").ready();
     scene.ship("v2");
     let shipped = scene.flyctl([
