@@ -240,6 +240,9 @@ fn job<'s>(
     for warning in &pick.warnings {
         attempt.emitter.warn(warning.clone());
     }
+    for migration in recall::migrations_since(history, &service.app, &pick.target) {
+        attempt.emitter.warn(migration);
+    }
     let target = of_pick(attempt, service, &baseline, &facts, &pick);
     let shipped = target
         .configuration
@@ -248,7 +251,7 @@ fn job<'s>(
     let mut shipment = shipment::of_target(service, &target, shipped, request.with_release_command)
         .map_err(Error::internal)?;
     let verify = at_hand.asking_as(&shipment.file);
-    shipment.strategy = Some(returning::strategy(Some(&facts.machines), &baseline.instances).to_owned());
+    shipment.strategy = Some(returning::strategy(Some(&facts.machines), &baseline.instances, &[]).to_owned());
     let address = facts.has_address(&health);
     if let Some(warning) = facts.warning() {
         attempt.emitter.warn(warning);

@@ -37,7 +37,8 @@ pub(crate) struct Request {
 pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
     let environment = session.environment(request.environment.as_deref())?;
     let services = session.services(environment)?;
-    let timeout = request.timeout.unwrap_or(environment.deploy_timeout);
+    // `--timeout` is for the instances; however long flyctl takes to name them is not held against them.
+    let timeout = environment.deploy_timeout;
     let (mut attempt, _) = Attempt::begin(session, environment, Kind::Verify, timeout, None).await?;
     for warning in &session.project.warnings {
         attempt.emitter.warn(warning.clone());

@@ -14,10 +14,14 @@ use crate::instance::Instance;
 use crate::project::fly_toml::FlyToml;
 use crate::project::{Environment, Service};
 use crate::release::Image;
+use crate::rollback::Candidate;
 use crate::state::history::{History, Known, Unfinished};
-use crate::state::record::{GitFacts, Outcome};
+use crate::state::record::{GitFacts, Kind, Outcome};
 use crate::verification::expectation::Reach;
 use crate::verification::identity::Names;
+
+/// How many attempts are looked through for what a rollback leaves behind.
+const ATTEMPTS: usize = 60;
 
 /// How many entries are looked through for versions that name other releases.
 const VERSIONS: usize = 60;
@@ -180,6 +184,31 @@ pub(crate) fn heard(baseline: &Baseline, known: Option<&Known>, asked: &str) -> 
 /// The newest attempt that was cut off, if any was.
 pub(crate) fn unfinished(history: &History, lock_is_held: bool) -> Vec<Unfinished> {
     history.unfinished(lock_is_held).unwrap_or_default()
+}
+
+/// Release commands that ran after a release that is gone back to: their work stays done (DESIGN 7).
+pub(crate) fn migrations_since(history: &History, app: &str, target: &Candidate) -> Vec<String> {
+    let own = target.entry.as_ref().map(|entry| entry.id.as_str());
+    let mut said = Vec::new();
+    for (at, row) in history.rows_of(app).take(ATTEMPTS) {
+        let Ok(entry) = history.known(at) else { continue };
+        if Some(entry.id.as_str()) == own
+            || row
+                .release
+                .get()
+                .is_some_and(|number| Some(number) <= target.release)
+        {
+            break;
+        }
+        if entry.kind == Some(Kind::Deploy) && entry.release_command && entry.release.is_some() {
+            let name = entry.image.as_ref().map_or("what was shipped", Image::short);
+            said.push(format!(
+                "a release command ran with {name} after {}: the database stays as that left it",
+                target.name()
+            ));
+        }
+    }
+    said
 }
 
 /// The process groups of flyctl, with their start times, that outlived a deployment of this machine.

@@ -200,15 +200,18 @@ async fn try_until_back(
                 }
                 pause(&mut interrupts, Instant::now() + PAUSE, phase, &said).await?;
             }
-            Verdict::Inconclusive => {
+            // A flyctl that cannot even be started has returned nothing.
+            Verdict::Inconclusive if provider.class != Some(FailureClass::Missing) => {
                 job.course.reasons.push(format!(
                     "whether the return succeeded could not be seen: {reason}"
                 ));
                 job.course.stage = Stage::Inconclusive;
                 return Ok(());
             }
-            Verdict::Refuted => {
-                job.course.reasons.push(format!("the return failed: {reason}"));
+            Verdict::Inconclusive | Verdict::Refuted => {
+                if !reason.is_empty() {
+                    job.course.reasons.push(format!("the return failed: {reason}"));
+                }
                 job.course
                     .reasons
                     .extend(provider.message.map(|message| format!("flyctl said: {message}")));
@@ -276,7 +279,14 @@ fn prepare(
         dir: shipment.directory.clone(),
         image: Some(destination.image.reference()),
         image_label: None,
-        strategy: Some(strategy(job.course.now.as_deref(), &job.baseline.instances).to_owned()),
+        strategy: Some(
+            strategy(
+                job.course.now.as_deref(),
+                &job.baseline.instances,
+                &answering_badly(job),
+            )
+            .to_owned(),
+        ),
         // They count the exits of the release that is left, too, and would fail one that is good.
         smoke_checks: Some(false),
         wait_timeout: Some(expect::wait_timeout(expectation.timeout)),
@@ -291,7 +301,8 @@ fn prepare(
 }
 
 /// `immediate` when less than half of the instances are good, else `rolling`; never canary or bluegreen (DESIGN 7).
-pub(crate) fn strategy(now: Option<&[Instance]>, before: &[Instance]) -> &'static str {
+/// `bad` are those that answered badly.
+pub(crate) fn strategy(now: Option<&[Instance]>, before: &[Instance], bad: &[&str]) -> &'static str {
     let counted: Vec<&Instance> = now
         .unwrap_or_default()
         .iter()
@@ -302,7 +313,9 @@ pub(crate) fn strategy(now: Option<&[Instance]>, before: &[Instance]) -> &'stati
     let good = counted
         .iter()
         .filter(|instance| {
-            instance.state == InstanceState::Started && instance.checks.iter().all(CheckState::is_passing)
+            instance.state == InstanceState::Started
+                && instance.checks.iter().all(CheckState::is_passing)
+                && !bad.contains(&instance.id.as_str())
         })
         .count();
     if good * 2 < counted.len() {
@@ -310,6 +323,19 @@ pub(crate) fn strategy(now: Option<&[Instance]>, before: &[Instance]) -> &'stati
     } else {
         "rolling"
     }
+}
+
+/// Those whose answers were bad, and never good, on what is left.
+fn answering_badly<'j>(job: &'j Job<'_>) -> Vec<&'j str> {
+    let reports = job
+        .course
+        .judgement
+        .iter()
+        .flat_map(|judgement| &judgement.instances);
+    reports
+        .filter(|report| report.probes.bad > 0 && report.probes.good == 0)
+        .map(|report| report.id.as_str())
+        .collect()
 }
 
 async fn once(
@@ -355,8 +381,11 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{bound, is_worth_repeating};
+    use serde_json::json;
+
+    use super::{bound, is_worth_repeating, strategy};
     use crate::provider::fly::output::failure::FailureClass;
+    use crate::provider::fly::output::machines;
 
     #[test]
     fn a_return_is_tried_again_where_that_may_help() {
@@ -371,6 +400,41 @@ mod tests {
         ] {
             assert_eq!(is_worth_repeating(class, crashes), again, "{class:?} {crashes}");
         }
+    }
+
+    #[test]
+    fn what_mostly_fails_is_replaced_at_once() {
+        let machine = |id: &str, state: &str, check: &str| {
+            json!({
+                "id": id, "state": state, "region": "fra", "config": {"metadata": {"fly_process_group": "app"}},
+                "checks": [{"name": "health", "status": check}],
+            })
+        };
+        let list =
+            |machines: &[serde_json::Value]| machines::parse(json!(machines).to_string().as_bytes()).unwrap();
+        let good = list(&[
+            machine("a", "started", "passing"),
+            machine("b", "started", "passing"),
+        ]);
+        let half = list(&[
+            machine("a", "started", "passing"),
+            machine("b", "stopped", "passing"),
+        ]);
+        let none = list(&[
+            machine("a", "started", "critical"),
+            machine("b", "stopped", "passing"),
+        ]);
+        for (case, now, bad, expected) in [
+            ("good", &good, &[][..], "rolling"),
+            ("one answers badly", &good, &["a"], "rolling"),
+            ("both answer badly", &good, &["a", "b"], "immediate"),
+            ("one is down", &half, &[], "rolling"),
+            ("one is down, the other answers badly", &half, &["a"], "immediate"),
+            ("neither passes", &none, &[], "immediate"),
+        ] {
+            assert_eq!(strategy(Some(now), &good, bad), expected, "{case}");
+        }
+        assert_eq!(strategy(None, &good, &[]), "rolling", "nobody could look");
     }
 
     #[test]

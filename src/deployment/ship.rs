@@ -136,17 +136,12 @@ pub(crate) async fn ship(
                 return Shipped::Interrupted { signal, child };
             }
             Some(line) = printed.recv() => {
-                match heard.take(&line) {
-                    Some(Progress::Release(own)) => shipping.send_modify(|shipping| shipping.release = Some(own.number)),
-                    Some(Progress::Built(image)) => {
-                        shipping.send_modify(|shipping| shipping.image = Some(Image::parse(&image)));
-                    }
-                    _ => {}
-                }
+                tell_line(&shipping, heard.take(&line));
             }
             end = child.wait(), if ended.is_none() => {
+                // The line that names the release is one of the last.
                 while let Ok(line) = printed.try_recv() {
-                    heard.take(&line);
+                    tell_line(&shipping, heard.take(&line));
                 }
                 ended = Some(end);
                 let well = end.code == Some(0);
@@ -210,6 +205,17 @@ async fn end_while_reading(
             end = &mut ending => return end,
             Some(line) = printed.recv() => drop(heard.take(&line)),
         }
+    }
+}
+
+/// Tells the watch what a line of flyctl's says of the release.
+fn tell_line(shipping: &watch::Sender<Shipping>, progress: Option<Progress>) {
+    match progress {
+        Some(Progress::Release(own)) => shipping.send_modify(|shipping| shipping.release = Some(own.number)),
+        Some(Progress::Built(image)) => {
+            shipping.send_modify(|shipping| shipping.image = Some(Image::parse(&image)));
+        }
+        _ => {}
     }
 }
 

@@ -83,7 +83,7 @@ impl Names {
     pub(crate) fn matches(&self, version: &str) -> bool {
         let plain = without_v(version);
         self.words.iter().any(|word| without_v(word) == plain)
-            || self.shas.iter().any(|sha| names_commit(version.trim(), sha))
+            || self.shas.iter().any(|sha| names_commit(plain, sha))
             || self.images.iter().any(|image| names_image(version.trim(), image))
     }
 }
@@ -210,6 +210,7 @@ mod tests {
             ("sha256:bb22", false),
             ("1.4.0-3-g7f3a9c0", true),
             ("7f3a9c0", true),
+            ("v7f3a9c0", true),
             ("7F3A9C0D", true),
             (SHA, true),
             ("7f3a9c", false),

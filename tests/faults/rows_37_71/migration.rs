@@ -102,6 +102,22 @@ fn fault_70_a_rollback_runs_no_migration_and_waits_for_none() {
 }
 
 #[test]
+fn fault_70_a_rollback_names_the_migrations_whose_work_stays() {
+    let file =
+        format!("{FLY_TOML}\n[deploy]\nrelease_command = \"migrate\"\nrelease_command_timeout = \"1m\"\n");
+    let scene = Scene::builder().fly_toml(&file).ready();
+    scene.ship("v2");
+    assert_eq!(migrations(&scene.truth()).len(), 1);
+    let ended = scene.rollback().run();
+    let document = ended.concludes("verified", 0);
+    holds(
+        &document["warnings"].to_string(),
+        &["a release command ran with shop:v2", "the database stays"],
+    );
+    assert_eq!(migrations(&scene.truth()).len(), 1, "none ran on the way back");
+}
+
+#[test]
 fn fault_70_nothing_has_moved_by_then() {
     let scene = interrupted();
     scene.truth().serves("shop", "v1", 2);
