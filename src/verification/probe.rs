@@ -270,7 +270,7 @@ fn is_json(headers: &[(String, String)], body: &[u8]) -> bool {
     header(headers, "content-type").is_some_and(|kind| kind.contains("json")) || starts_with(body, b"{[\"")
 }
 
-/// Text from outside, fit for a line of ours: no control characters, at most 200 characters.
+/// Text from outside, fit for a line of ours: no control characters, at most 200 characters and an ellipsis.
 pub(crate) fn harmless(text: &str) -> String {
     let mut line: String = text
         .chars()
@@ -523,6 +523,10 @@ mod tests {
     #[test]
     fn foreign_text_is_harmless() {
         assert_eq!(harmless("a\x1b[31m\nb"), "a [31m b");
-        assert_eq!(harmless(&"x".repeat(300)).chars().count(), 201);
+        for (length, shown) in [(199, 199), (200, 200), (201, 201), (300, 201)] {
+            let line = harmless(&"x".repeat(length));
+            assert_eq!(line.chars().count(), shown);
+            assert_eq!(line.ends_with('…'), length > 200, "{length}");
+        }
     }
 }
