@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::command::duration;
+use crate::command::{duration, image_reference};
 use crate::deployment::forward::{self, Request};
 use crate::error::Result;
 use crate::project::fly_toml::STRATEGIES;
@@ -30,7 +30,7 @@ pub(crate) struct DeployArgs {
     #[arg(long, short = 'c', value_name = "FILE")]
     config: Option<PathBuf>,
     /// Ship this image instead of building one
-    #[arg(long, value_name = "REF")]
+    #[arg(long, value_name = "REF", value_parser = image_reference)]
     image: Option<String>,
     /// rolling, immediate, canary or bluegreen
     #[arg(long, value_name = "S", value_parser = STRATEGIES, hide_possible_values = true)]

@@ -24,6 +24,18 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     crate::project::duration::parse(text).map_err(|error| error.clone())
 }
 
+/// Reads the name of an image. An empty one is a variable that nobody set; flyctl would build what lies there instead.
+pub(crate) fn image_reference(text: &str) -> Result<String, String> {
+    let is_of_one = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+    if text.is_empty() {
+        Err("it is empty".to_owned())
+    } else if text.chars().all(is_of_one) && text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        Ok(text.to_owned())
+    } else {
+        Err("it is no name of an image".to_owned())
+    }
+}
+
 /// Reads `90s`, `24h`, `7d`.
 pub(crate) fn age(text: &str) -> Result<Duration, String> {
     match text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()) {

@@ -108,7 +108,7 @@ fn hints(attempt: &Attempt<'_>, jobs: &[Job<'_>], ending: Ending) -> Vec<String>
     let another = attempt
         .image
         .as_ref()
-        .map_or_else(|| deploy.clone(), |_| format!("{deploy} --image REF"));
+        .map_or_else(|| deploy.clone(), |_| format!("{deploy} --image <REF>"));
     match ending {
         Ending::Interrupted(_) => {
             // What was being restored comes first: another rollback would go past it.

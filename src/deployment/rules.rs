@@ -201,7 +201,10 @@ pub(crate) async fn consent(
         consent::Consent::Refuse => Err(Error::refused(format!(
             "to {what} needs a yes, and nobody can be asked here"
         ))
-        .hint(format!("shipctl rollback {} --yes", environment.name))),
+        .hint(match &request.to {
+            Some(to) => format!("shipctl rollback {} --to {to} --yes", environment.name),
+            None => format!("shipctl rollback {} --yes", environment.name),
+        })),
     }
 }
 

@@ -34,8 +34,10 @@ impl NoTarget {
     /// The refusal (exit 3).
     pub(crate) fn error(&self, environment: &str) -> Error {
         let error = Error::refused(&self.message);
-        // What serves already is there to be seen, not to be gone back to.
-        let other = self.exists.iter().find(|line| !line.ends_with("  serving"));
+        // What serves already, and what was refuted, is there to be seen, not to be gone back to.
+        let elsewhere = || self.exists.iter().filter(|line| !line.ends_with("  serving"));
+        let verified = elsewhere().find(|line| line.ends_with("  verified here"));
+        let other = verified.or_else(|| elsewhere().find(|line| !line.contains("  refuted here")));
         match other
             .or(self.exists.first())
             .and_then(|line| line.split("  ").next())

@@ -49,6 +49,8 @@ const NOT_UNDERSTOOD: &[&str] = &[
     "deploy staging production",
     "deploy staging --imgae x",
     "deploy staging --strategy yolo",
+    "deploy staging --image=",
+    "deploy staging --image=<REF>",
     "deploy staging --bake 30",
     "deploy staging --timeout soon",
     "deploy staging --override freeze",

@@ -149,7 +149,7 @@ fn a_bad_release_is_returned_from_and_the_answer_comes_first() {
         "↩ staging is serving v5 (shop:v3), verified; v4 (shop:v4-unhealthy) was refuted"
     );
     ran.says("answers 503")
-        .says("next: mend it and ship again: shipctl --sandbox deploy staging --image REF\n")
+        .says("next: mend it and ship again: shipctl --sandbox deploy staging --image <REF>\n")
         .says("exit 7 (rolled_back)");
     let lines: Vec<&str> = ran.stdout.lines().collect();
     for (at, line) in lines.iter().enumerate() {
@@ -241,7 +241,7 @@ fn an_image_that_does_not_exist_moves_nothing() {
     // flyctl ran and made no release: that is a failed deploy, and the baseline is verified once more (DESIGN 9).
     ran.exits(6)
         .says("could not find image \"registry.fly.io/shop:missing\"")
-        .says("next: mend it and ship again: shipctl --sandbox deploy staging --image REF\n");
+        .says("next: mend it and ship again: shipctl --sandbox deploy staging --image <REF>\n");
     assert_eq!(
         ran.answer(),
         "✖ staging still serves v2 (shop-staging:v2), verified; the deploy failed"
