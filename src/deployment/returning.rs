@@ -174,10 +174,6 @@ async fn try_until_back(
         if verdict != Verdict::Verified && provider.class == Some(FailureClass::ImageMissing) {
             gone.push(destination.image.clone());
             if let Some(older) = next_older(attempt, job, &gone) {
-                let image = &destination.image;
-                attempt.emitter.warn(format!(
-                    "the image {image} is gone; trying the next older release"
-                ));
                 *destination = older;
                 job.destination = Ok(destination.clone());
                 continue;
@@ -226,7 +222,12 @@ async fn try_until_back(
 /// What comes in the place of destinations whose images are gone.
 fn next_older(attempt: &Attempt<'_>, job: &Job<'_>, gone: &[Image]) -> Option<Destination> {
     let history = attempt.ledger.read().ok()?;
-    destination::next_older(job.service, &history, &job.releases, &job.baseline, gone)
+    let older = destination::next_older(job.service, &history, &job.releases, &job.baseline, gone)?;
+    let image = gone.last()?;
+    attempt.emitter.warn(format!(
+        "the image {image} is gone; trying the next older release"
+    ));
+    Some(older)
 }
 
 /// A fresh `--timeout`, from when the leases of the flyctl that was ended let a return begin: a short one would else
