@@ -38,7 +38,7 @@ fn every_recorded_call_is_answered_as_it_was() {
         }
     });
     let (played, differences) = found.into_inner().unwrap();
-    println!("captures replayed: {}", played.len());
+    println!("count: captures replayed: {}", played.len());
     assert!(
         differences.is_empty(),
         "{} differences\n{}",

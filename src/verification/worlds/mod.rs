@@ -152,7 +152,7 @@ fn no_world_is_misjudged() {
             [Verdict::Verified, Verdict::Refuted, Verdict::Inconclusive].map(|verdict| of(mood, verdict));
         let all = (verified + refuted + inconclusive).max(1);
         println!(
-            "{mood:?}: {all} worlds, {} % verified, {} % refuted, {} % inconclusive",
+            "count: {mood:?}: {all} worlds, {} % verified, {} % refuted, {} % inconclusive",
             verified * 100 / all,
             refuted * 100 / all,
             inconclusive * 100 / all
@@ -160,7 +160,7 @@ fn no_world_is_misjudged() {
     }
     let [good, bad] = [0, 1].map(|truth: usize| tally.truths[truth].load(Ordering::Relaxed));
     let lies = tally.lies.load(Ordering::Relaxed);
-    println!("truly good: {good}, truly bad: {bad}; flyctl's own word was wrong in {lies}");
+    println!("count: truly good: {good}, truly bad: {bad}; flyctl's own word was wrong in {lies}");
     // A judge that never decided would pass everything above.
     assert!(good > quarter && bad > quarter);
     assert!(of(Mood::Good, Verdict::Verified) * 10 > quarter * 8);
