@@ -28,7 +28,7 @@ enum SandboxCommand {
     Up,
     /// Forget everything that happened in this project's sandbox
     Reset,
-    /// Show a good deploy, a bad one that returns by itself, a killed one, and a rollback
+    /// Show a good deploy, a bad one that returns by itself, and a rollback
     Demo,
 }
 

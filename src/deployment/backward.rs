@@ -289,13 +289,9 @@ fn job<'s>(
             .and_then(|entry| entry.instances.get(name));
         group.had = had.copied();
     }
-    let newest_serves = baseline.newest == baseline.release;
-    let remote = facts.remote.as_ref().filter(|_| newest_serves);
-    let recorded = recall.as_ref().and_then(|recall| recall.configuration.as_ref());
-    baseline.configuration = recorded
-        .map(|kept| destination::restored(service, &baseline, kept))
-        .or_else(|| remote.map(configuration::of_remote))
-        .or_else(|| configuration::whole(service, &[]));
+    baseline.configuration =
+        destination::of_what_serves(service, &baseline, recall.as_ref(), facts.remote.as_ref())
+            .or_else(|| configuration::whole(service, &[]));
     let kept = shipment.configuration.as_ref();
     let kept = kept.map(|shipped| configuration::for_ledger(shipped, &session.redactor));
     let back = destination::of(&destination::Question {

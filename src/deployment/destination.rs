@@ -135,8 +135,23 @@ pub(crate) fn next_older(
     left.next().map(|target| of_candidate(service, baseline, target))
 }
 
+/// What serves is configured by: the record with its values, else what flyctl has, where that is of the release which
+/// serves.
+pub(crate) fn of_what_serves(
+    service: &Service,
+    baseline: &Baseline,
+    recall: Option<&Known>,
+    remote: Option<&serde_json::Value>,
+) -> Option<Configuration> {
+    let newest_serves = baseline.newest.is_some() && baseline.newest == baseline.release;
+    let recorded = recall.and_then(|recall| recall.configuration.as_ref());
+    recorded
+        .map(|kept| restored(service, baseline, kept))
+        .or_else(|| remote.filter(|_| newest_serves).map(configuration::of_remote))
+}
+
 /// A recorded configuration with the values that were left out of the record, as far as anybody knows them still.
-pub(crate) fn restored(service: &Service, baseline: &Baseline, kept: &Configuration) -> Configuration {
+fn restored(service: &Service, baseline: &Baseline, kept: &Configuration) -> Configuration {
     let sources = [
         configuration::variables_of(&baseline.instances),
         file_variables(service),

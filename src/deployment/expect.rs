@@ -276,25 +276,28 @@ pub(crate) fn of_baseline(
             answered_before: baseline.answered,
         };
     }
-    let mut named = groups(file, baseline, Kind::Return, forced);
+    expectation.groups = present_groups(file, baseline, &forward.groups, forced);
+    expectation
+}
+
+/// The groups that instances are in, each as the file of what serves has it, else as `other` does.
+fn present_groups(
+    file: &FlyToml,
+    baseline: &Baseline,
+    other: &BTreeMap<String, GroupExpectation>,
+    forced: bool,
+) -> BTreeMap<String, GroupExpectation> {
+    let own = groups(file, baseline, Kind::Return, forced);
     let present = baseline
         .instances
         .iter()
-        .filter_map(|instance| instance.group.clone());
-    expectation.groups = present
-        .map(|name| {
-            let group = GroupExpectation {
-                named_before: true,
-                recreated: false,
-                ..named
-                    .remove(&name)
-                    .or_else(|| forward.groups.get(&name).cloned())
-                    .unwrap_or_default()
-            };
-            (name, group)
-        })
-        .collect();
-    expectation
+        .filter_map(|instance| instance.group.as_ref());
+    let group = |name: &String| GroupExpectation {
+        named_before: true,
+        recreated: false,
+        ..own.get(name).or(other.get(name)).cloned().unwrap_or_default()
+    };
+    present.map(|name| (name.clone(), group(name))).collect()
 }
 
 /// A target that is gone back to is expected to answer what it answered when it served, unless others answered that,
@@ -341,9 +344,40 @@ pub(crate) fn wait_timeout(timeout: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
-    use super::{both, nearest_tag};
+    use serde_json::json;
+
+    use super::{both, nearest_tag, present_groups};
+    use crate::deployment::baseline::Baseline;
+    use crate::project::fly_toml::FlyToml;
+    use crate::provider::fly::output::machines;
+
+    /// Two instances of one group are judged by its file as one is.
+    #[test]
+    fn what_serves_is_judged_by_its_own_file() {
+        let machine = |id: &str| json!({"id": id, "state": "started", "config": {"metadata": {"fly_process_group": "app"}}});
+        for count in [1, 2] {
+            let machines: Vec<_> = ["a", "b"][..count].iter().map(|id| machine(id)).collect();
+            let baseline = Baseline {
+                instances: machines::parse(json!(machines).to_string().as_bytes()).unwrap(),
+                ..Baseline::default()
+            };
+            let file = FlyToml::parse(
+                "app = \"a\"\n[http_service]\ninternal_port = 8080\n[[http_service.checks]]\npath = \"/\"\n",
+            );
+            let groups = present_groups(&file, &baseline, &BTreeMap::new(), false);
+            let [(name, group)] = &groups.iter().collect::<Vec<_>>()[..] else {
+                panic!("{groups:?}");
+            };
+            assert_eq!(
+                (name.as_str(), group.public, group.checks),
+                ("app", true, 1),
+                "{count}"
+            );
+            assert!(group.named_before && !group.recreated);
+        }
+    }
 
     #[test]
     fn the_nearest_tag_is_what_describe_counts_from() {

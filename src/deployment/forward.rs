@@ -227,12 +227,11 @@ async fn look(
             None => Ok(None),
         }
     };
-    let (facts, owner) = tokio::try_join!(look.take(), owner)
+    let (mut facts, owner) = tokio::try_join!(look.take(), owner)
         .map_err(|failure| Session::provider_error(environment, &failure))?;
     if let Some((wanted, owner)) = owner {
         bound::organization(&environment.name, &service.app, wanted, &owner)?;
     }
-    let mut facts = facts;
     let known = recall::of_instance(history, &service.app, &facts.machines).is_some();
     if !look.remote && !known {
         facts.remote = flyctl.config_show(&service.app).await.ok();
@@ -321,12 +320,8 @@ fn job<'s>(
         name: String::new(),
         digest: None,
     };
-    let newest_serves = baseline.newest.is_some() && baseline.newest == baseline.release;
-    let remote = facts.remote.as_ref().filter(|_| newest_serves);
-    let recorded = recall.as_ref().and_then(|recall| recall.configuration.as_ref());
-    baseline.configuration = recorded
-        .map(|kept| destination::restored(service, &baseline, kept))
-        .or_else(|| remote.map(configuration::of_remote));
+    baseline.configuration =
+        destination::of_what_serves(service, &baseline, recall.as_ref(), facts.remote.as_ref());
     let destination = destination::of(&destination::Question {
         environment: &attempt.environment.name,
         service,

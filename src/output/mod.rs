@@ -105,17 +105,16 @@ impl Printer {
         let mut err = std::io::stderr().lock();
         let asked = write!(err, "{mark}{question} [y/N] ").and_then(|()| err.flush());
         drop(err);
-        // On a thread of its own, so that a signal is heard meanwhile.
-        let read = tokio::task::spawn_blocking(|| {
-            let mut answer = String::new();
-            std::io::stdin()
-                .read_line(&mut answer)
-                .map(|length| (length > 0).then_some(answer))
-        });
         let answer = match asked {
-            Ok(()) => read
-                .await
-                .unwrap_or_else(|error| Err(std::io::Error::other(error))),
+            // On a thread of its own, so that a signal is heard meanwhile.
+            Ok(()) => tokio::task::spawn_blocking(|| {
+                let mut answer = String::new();
+                std::io::stdin()
+                    .read_line(&mut answer)
+                    .map(|length| (length > 0).then_some(answer))
+            })
+            .await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error))),
             Err(error) => Err(error),
         };
         match answer {
