@@ -1,6 +1,6 @@
 //! `shipctl status`: what runs where; never asks an app.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, paint};
 use crate::project::{Environment, Service};
 use crate::release::{ReleaseNumber, short_image};
 use crate::session::Session;
-use crate::state::history::{History, Unfinished};
+use crate::state::history::{History, Unfinished, Word};
 
 /// Show what runs: all environments, or one in detail
 ///
@@ -75,6 +75,8 @@ struct UnfinishedView {
     started_at: String,
     /// Of its flyctl, where that outlived it on this machine.
     process_group: Option<i32>,
+    /// The commands that mend what it left, most likely first.
+    hints: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,8 +92,11 @@ struct ServiceView {
     digest: Option<String>,
     /// Instances run different images.
     mixed: bool,
-    /// What the ledger says of what serves: `verified`, `refuted`, `inconclusive`, or `null`.
-    verdict: Option<String>,
+    /// The ledger's last word on the release that serves: `verified`, `refuted`, `inconclusive`, or `null`.
+    verdict: Option<&'static str>,
+    /// Why there is none, for people.
+    #[serde(skip)]
+    unjudged: Unjudged,
     /// When the release was made; RFC 3339.
     created_at: Option<String>,
     user: Option<String>,
@@ -99,6 +104,17 @@ struct ServiceView {
     newest: Option<ReleaseNumber>,
     newest_status: Option<String>,
     instances: Vec<InstanceView>,
+}
+
+/// What is known of a release that nobody judged.
+#[derive(Clone, Copy, Debug, Default)]
+enum Unjudged {
+    #[default]
+    Unknown,
+    /// What shipped it ended before a verdict.
+    CutOff,
+    /// Its image was verified as another release.
+    VerifiedAs(ReleaseNumber),
 }
 
 #[derive(Debug, Serialize)]
@@ -223,7 +239,7 @@ async fn environment_view(session: &Session, environment: &Environment) -> Envir
         environment: environment.name.clone(),
         protected: environment.protected,
         services: views,
-        unfinished: unfinished(history.as_ref(), lock.is_some(), &session.this_process().host),
+        unfinished: unfinished(session, environment, history.as_ref(), lock.is_some()),
         lock: lock.map(LockView::from),
         frozen: frozen.map(Into::into),
         warnings,
@@ -241,11 +257,21 @@ fn seen<T>(read: Result<Option<T>>, warnings: &mut Vec<String>, what: impl FnOnc
 }
 
 /// The newest deployment that was cut off; one that still runs holds the lock.
-fn unfinished(history: Option<&History>, is_locked: bool, host: &str) -> Option<UnfinishedView> {
+fn unfinished(
+    session: &Session,
+    environment: &Environment,
+    history: Option<&History>,
+    is_locked: bool,
+) -> Option<UnfinishedView> {
     let unfinished = recall::unfinished(history?, is_locked).into_iter().next()?;
-    let group = recall::living_groups(&unfinished, host)
+    let group = recall::living_groups(&unfinished, &session.this_process().host)
         .first()
         .map(|(group, _)| *group);
+    let deploy = session.deploy_command(environment);
+    let hints = recall::ways_out(&unfinished, &environment.name, &deploy)
+        .iter()
+        .map(|hint| session.printer.pasteable(hint))
+        .collect();
     let Unfinished { start, .. } = unfinished;
     Some(UnfinishedView {
         id: start.id,
@@ -253,6 +279,7 @@ fn unfinished(history: Option<&History>, is_locked: bool, host: &str) -> Option<
         actor: start.actor,
         started_at: start.started_at,
         process_group: group,
+        hints,
     })
 }
 
@@ -272,6 +299,7 @@ async fn service_view(
         digest: None,
         mixed: false,
         verdict: None,
+        unjudged: Unjudged::Unknown,
         created_at: None,
         user: None,
         newest: None,
@@ -325,10 +353,14 @@ fn fill(view: &mut ServiceView, service: &Service, facts: &Facts, history: Optio
         .image
         .as_ref()
         .and_then(|image| image.digest.as_ref().map(ToString::to_string));
-    if baseline.image.is_some()
-        && let Some(history) = history
-    {
-        view.verdict = recall::verdict(history, &service.app, &baseline.instances);
+    if let (Some(image), Some(history)) = (&baseline.image, history) {
+        let word = recall::word(history, &service.app, &baseline.instances);
+        view.verdict = word.and_then(Word::verdict);
+        view.unjudged = match word {
+            Some(_) => Unjudged::CutOff,
+            None => recall::image_verified_as(history, &service.app, image)
+                .map_or(Unjudged::Unknown, Unjudged::VerifiedAs),
+        };
     }
     if let Some(release) = facts
         .releases
@@ -419,8 +451,11 @@ fn words(view: &StatusView, detail: bool, width: usize, printer: Printer) -> Str
                 "unfinished",
                 &format!("{kind} by {actor}, begun {started}, was cut off{flyctl}"),
             );
-            let back = format!("deploy again, or shipctl rollback {}", environment.environment);
-            let _ = writeln!(out, "  {} {}", paint(BOLD, "next:"), printer.pasteable(&back));
+            for hint in &unfinished.hints {
+                let label = format!("  {}", paint(BOLD, "next:"));
+                out.push_str(&labelled(&label, 7, hint, width));
+                out.push('\n');
+            }
         }
     }
     for warning in &view.warnings {
@@ -453,19 +488,20 @@ fn line(service: &ServiceView, now: jiff::Timestamp) -> String {
         .iter()
         .filter(|instance| instance.state == "started")
         .count();
-    let release = service
-        .release
-        .map(|release| release.to_string())
-        .unwrap_or_default();
     let what = if service.mixed {
         paint(BAD, "a mix of releases")
     } else {
-        format!("{release} ({})", service.image.as_deref().map_or("", short_image))
+        let image = service.image.as_deref().map_or("", short_image);
+        format!("{} ({image})", releases(&service.instances))
     };
-    let verdict = match service.verdict.as_deref() {
-        Some("verified") => paint(GOOD, "verified"),
-        Some(other) => paint(WARN, other),
-        None => paint(DIM, "never verified here"),
+    let verdict = match (service.verdict, service.unjudged) {
+        (Some("verified"), _) => paint(GOOD, "verified"),
+        (Some(other), _) => paint(WARN, other),
+        (None, Unjudged::CutOff) => paint(WARN, "not verified: its deployment was cut off"),
+        (None, Unjudged::VerifiedAs(release)) => {
+            paint(DIM, &format!("not verified (its image was, as {release})"))
+        }
+        (None, Unjudged::Unknown) => paint(DIM, "never verified here"),
     };
     let checks = if bad > 0 {
         format!(", {}", paint(BAD, &format!("{bad} with failing checks")))
@@ -493,6 +529,13 @@ fn line(service: &ServiceView, now: jiff::Timestamp) -> String {
         "{what}, {verdict}, {started}/{} up{checks}{age}{newest}",
         service.instances.len()
     )
+}
+
+/// The releases of instances that run one image; one, unless an attempt was cut off.
+fn releases(instances: &[InstanceView]) -> String {
+    let numbers: BTreeSet<ReleaseNumber> = instances.iter().filter_map(|instance| instance.release).collect();
+    let names: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    names.join(" and ")
 }
 
 fn instance_line(instance: &InstanceView, now: jiff::Timestamp) -> String {

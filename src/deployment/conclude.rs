@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::deployment::attempt::Attempt;
-use crate::deployment::baseline::common_image;
 use crate::deployment::job::{Destination, Job, Stage};
 use crate::deployment::ownership::own_release;
-use crate::deployment::report::{Ending, ProviderReport, ServedReport, ServiceReport};
+use crate::deployment::report::{Ending, ProviderReport, ServedReport, ServedVerdict, ServiceReport};
 use crate::instance::Instance;
 use crate::project::fly_toml::secrets::looks_secret;
 use crate::secret::REDACTED;
@@ -69,53 +68,21 @@ pub(crate) fn serving(job: &Job<'_>) -> Option<ServedReport> {
         .map(|judgement| judgement.listed.clone())
         .find(|listed| !listed.is_empty())
         .or_else(|| course.now.as_ref().map(|now| counted(job, now)))?;
-    let verified = matches!(course.stage, Stage::Verified | Stage::Returned | Stage::Untouched);
-    let verdict = if verified {
-        "verified"
-    } else {
-        course_verdict(course.stage)?
-    };
-    let release = listed.iter().filter_map(|instance| instance.release).max();
-    match common_image(&listed) {
-        Some(image) => Some(ServedReport {
-            release,
-            image: image.name,
-            digest: image.digest,
-            verdict: Some(verdict.to_owned()),
-            mixed: false,
-        }),
-        None if listed.is_empty() => None,
-        None => {
-            let mut names: Vec<String> = listed
-                .iter()
-                .map(|instance| {
-                    let release = instance
-                        .release
-                        .map(|release| format!("{release} "))
-                        .unwrap_or_default();
-                    format!("{release}{}", instance.image.short())
-                })
-                .collect();
-            names.sort();
-            names.dedup();
-            let image = names.join(" and ");
-            Some(ServedReport {
-                release: None,
-                image,
-                digest: None,
-                verdict: Some(verdict.to_owned()),
-                mixed: true,
-            })
-        }
-    }
+    let has_moved = !job.baseline.moved(&listed).is_empty();
+    ServedReport::of(&listed, Some(served_verdict(course.stage, has_moved)))
 }
 
-fn course_verdict(stage: Stage) -> Option<&'static str> {
+/// What is known of what serves where a course ended at a stage.
+fn served_verdict(stage: Stage, has_moved: bool) -> ServedVerdict {
     match stage {
-        Stage::Broken | Stage::Refuted => Some("refuted"),
-        Stage::Inconclusive => Some("inconclusive"),
-        Stage::NotShipped | Stage::NoRelease | Stage::NoReleaseConfig => Some("unchanged"),
-        Stage::Verified | Stage::Returned | Stage::Untouched => None,
+        Stage::Verified | Stage::Returned | Stage::Untouched => ServedVerdict::Verified,
+        Stage::Broken | Stage::Refuted => ServedVerdict::Refuted,
+        Stage::NotShipped | Stage::NoRelease | Stage::NoReleaseConfig if !has_moved => {
+            ServedVerdict::Unchanged
+        }
+        Stage::Inconclusive | Stage::NotShipped | Stage::NoRelease | Stage::NoReleaseConfig => {
+            ServedVerdict::Inconclusive
+        }
     }
 }
 
@@ -144,13 +111,7 @@ pub(crate) fn service_report(job: &Job<'_>) -> ServiceReport {
             .and_then(|judgement| judgement.digest.clone())
             .or_else(|| job.shipment.image.as_ref().and_then(|image| image.digest.clone())),
         version: judgement.and_then(|judgement| judgement.version.clone()),
-        previous: job.baseline.served().map(|served| ServedReport {
-            release: served.release,
-            image: served.image,
-            digest: served.digest,
-            verdict: None,
-            mixed: false,
-        }),
+        previous: job.baseline.served().map(ServedReport::from),
         serving: serving(job),
         provider: course.provider.as_ref().map(|provider| ProviderReport {
             exit_code: provider.code,
@@ -190,14 +151,13 @@ pub(crate) fn service_end(job: &Job<'_>) -> ServiceEnd {
         answered_path: judgement
             .filter(|judgement| judgement.answered)
             .map(|_| job.expectation.probe.path.clone()),
-        serving: report
-            .serving
-            .filter(|serving| !serving.mixed)
-            .map(|serving| Served {
+        serving: report.serving.and_then(|serving| {
+            Some(Served {
                 release: serving.release,
-                image: serving.image,
+                image: serving.image?,
                 digest: serving.digest,
-            }),
+            })
+        }),
         serving_verified: matches!(job.course.stage, Stage::Returned | Stage::Untouched),
         machine_configs: if verified {
             machine_configs(

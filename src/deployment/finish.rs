@@ -10,6 +10,7 @@ use crate::deployment::job::{Job, Stage};
 use crate::deployment::report::{Ending, Report};
 use crate::output::{human, text};
 use crate::state::record::Kind;
+use crate::verification::InstanceReport;
 
 /// flyctl's time to end after a signal: on a terminal somebody waits, elsewhere a runner kills soon (DESIGN 5).
 const GRACE_TERMINAL: Duration = Duration::from_secs(15);
@@ -81,6 +82,7 @@ async fn interrupted_report(
     for (service, job) in report.services.iter_mut().zip(jobs.iter()) {
         let Some(now) = &job.course.now else { continue };
         let counted = conclude::counted(job, now);
+        service.instances = counted.iter().map(InstanceReport::unasked).collect();
         let moved = job.baseline.moved(&counted).len();
         service.reasons.push(match moved {
             0 => "no instance has moved".to_owned(),
@@ -95,59 +97,62 @@ async fn interrupted_report(
 fn hints(attempt: &Attempt<'_>, jobs: &[Job<'_>], ending: Ending) -> Vec<String> {
     let environment = &attempt.environment.name;
     let mut hints: Vec<String> = jobs.iter().flat_map(|job| job.course.hints.clone()).collect();
-    let deploy = attempt.session.deploy_command(attempt.environment);
-    // The same again, or something else in its place.
-    let again = attempt
-        .image
-        .as_ref()
-        .map_or_else(|| deploy.clone(), |image| format!("{deploy} --image {image}"));
-    let again = match attempt.kind {
-        Kind::Rollback => format!("shipctl rollback {environment}"),
-        Kind::Deploy | Kind::Verify => again,
-    };
-    let another = attempt
-        .image
-        .as_ref()
-        .map_or_else(|| deploy.clone(), |_| format!("{deploy} --image <REF>"));
-    match ending {
-        Ending::Interrupted(_) => {
-            // What was being restored comes first: another rollback would go past it.
-            let restored = jobs.iter().filter(|job| job.course.returning_since.is_some());
-            let restored = restored.filter_map(|job| job.destination.as_ref().ok());
-            let restored: Vec<String> = restored.map(|to| conclude::rollback_to(attempt, to)).collect();
-            let begun = !restored.is_empty();
-            hints.extend(
-                restored
-                    .into_iter()
-                    .map(|command| format!("{command} # finishes the return")),
-            );
-            if attempt.kind == Kind::Deploy {
-                hints.push(format!("{again} # ships again"));
-            }
-            if !begun {
-                hints.push(format!("shipctl rollback {environment} # goes back"));
-            }
+    match (ending, attempt.kind) {
+        (Ending::Interrupted(_), _) => hints.extend(after_interruption(attempt, jobs)),
+        (Ending::Broken, _) if hints.is_empty() => hints.push(format!("shipctl rollback {environment}")),
+        (Ending::Ok | Ending::Broken, _) => {}
+        (Ending::Inconclusive, _) => hints.push(format!("shipctl verify {environment}")),
+        (Ending::RolledBack | Ending::Failed, Kind::Rollback) => {
+            hints.push(format!("what else there is to go back to: shipctl releases {environment}"));
         }
-        Ending::Broken if hints.is_empty() => hints.push(format!("shipctl rollback {environment}")),
-        Ending::Ok | Ending::Broken => {}
-        Ending::Inconclusive => hints.push(format!("shipctl verify {environment}")),
-        Ending::RolledBack | Ending::Failed if attempt.kind == Kind::Rollback => {
-            hints.push(format!(
-                "shipctl releases {environment} # what else there is to go back to"
-            ));
-        }
-        Ending::RolledBack | Ending::Failed => {
-            if jobs.iter().any(|job| job.course.stage == Stage::Returned)
-                || !attempt.emitter.phases().is_empty()
-            {
+        (Ending::RolledBack | Ending::Failed, _) => {
+            let has_returned = jobs.iter().any(|job| job.course.stage == Stage::Returned);
+            if has_returned || !attempt.emitter.phases().is_empty() {
+                let another = deploy(attempt, attempt.image.as_ref().map(|_| "<REF>"));
                 hints.push(format!("mend it and ship again: {another}"));
             }
         }
-        Ending::Config => hints.push("shipctl config check".to_owned()),
-        Ending::Provider => hints.push(format!("{again} # once that is mended")),
+        (Ending::Config, _) => hints.push("shipctl config check".to_owned()),
+        (Ending::Provider, _) => hints.push(format!("once that is mended: {}", again(attempt))),
     }
     let printer = &attempt.session.printer;
     hints.iter().map(|hint| printer.pasteable(hint)).collect()
+}
+
+/// What was being restored comes first: another rollback would go past it.
+fn after_interruption(attempt: &Attempt<'_>, jobs: &[Job<'_>]) -> Vec<String> {
+    let restored = jobs.iter().filter(|job| job.course.returning_since.is_some());
+    let restored = restored.filter_map(|job| job.destination.as_ref().ok());
+    let mut hints: Vec<String> = restored
+        .map(|to| format!("to finish the return: {}", conclude::rollback_to(attempt, to)))
+        .collect();
+    let has_begun_to_return = !hints.is_empty();
+    if attempt.kind == Kind::Deploy {
+        hints.push(format!("to ship again: {}", again(attempt)));
+    }
+    if !has_begun_to_return {
+        hints.push(format!("to go back: shipctl rollback {}", attempt.environment.name));
+    }
+    hints
+}
+
+/// The same attempt once more.
+fn again(attempt: &Attempt<'_>) -> String {
+    match attempt.kind {
+        Kind::Rollback => format!("shipctl rollback {}", attempt.environment.name),
+        Kind::Deploy | Kind::Verify => {
+            let image = attempt.image.as_ref().map(ToString::to_string);
+            deploy(attempt, image.as_deref())
+        }
+    }
+}
+
+fn deploy(attempt: &Attempt<'_>, image: Option<&str>) -> String {
+    let deploy = attempt.session.deploy_command(attempt.environment);
+    match image {
+        Some(image) => format!("{deploy} --image {image}"),
+        None => deploy,
+    }
 }
 
 /// Prints the answer: one document, or words.

@@ -21,8 +21,9 @@ use crate::provider::fly::Flyctl;
 use crate::release::{Image, ReleaseNumber};
 use crate::session::Session;
 use crate::state::history::History;
-use crate::state::record::Kind;
-use crate::verification::Verdict;
+use crate::state::lock::Holder;
+use crate::state::record::{Kind, Start};
+use crate::verification::{Judgement, Verdict};
 use crate::verification::expectation::{Kind as Verifying, SHORTEST_FOR_STATE, Target};
 
 /// What `shipctl verify` was asked for.
@@ -48,6 +49,7 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
         .start(Phase::Prepare, format!("looking at {}", environment.name));
     let (mut jobs, phase) = attempt.look(phase, prepare(&attempt, request, &services)).await?;
     phase.completed(plan::summary(&jobs));
+    let underway = underway(session, &jobs);
     let phase = attempt.emitter.start(Phase::Verify, "asking every instance");
     let result = {
         let attempt = &attempt;
@@ -62,18 +64,11 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
             .into_iter()
             .collect::<std::result::Result<Vec<_>, _>>()
     };
+    let underway = underway.or_else(|| self::underway(session, &jobs));
     let result = match result {
         Ok(judgements) => {
             for (job, judgement) in jobs.iter_mut().zip(judgements) {
-                job.course.stage = match judgement.verdict {
-                    Verdict::Verified => Stage::Verified,
-                    Verdict::Refuted => Stage::Broken,
-                    Verdict::Inconclusive => Stage::Inconclusive,
-                };
-                job.course.reasons.clone_from(&judgement.reasons);
-                job.course.warnings.clone_from(&judgement.warnings);
-                job.course.releases_now = Some(job.releases.clone());
-                job.course.judgement = Some(judgement);
+                judged(job, judgement, underway.as_ref());
             }
             let stages: Vec<Stage> = jobs.iter().map(|job| job.course.stage).collect();
             let good = stages.iter().all(|stage| *stage == Stage::Verified);
@@ -81,6 +76,7 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
                 phase.completed("");
             } else {
                 phase.failed(worst(&jobs));
+                cut_off(&attempt, &mut jobs);
             }
             Ok(crate::deployment::conclude::ending(&stages))
         }
@@ -89,6 +85,8 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
             Err(interrupted)
         }
     };
+    // Whoever deploys will say what became of it; a word from between would stand beside that.
+    attempt.is_recorded &= underway.is_none();
     // What was asked for and does not serve says nothing of what does.
     let asked = request
         .release
@@ -96,7 +94,7 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
     if asked.is_some() {
         for job in &mut jobs {
             let environment = &environment.name;
-            let hint = format!("shipctl verify {environment} # whether what serves is good");
+            let hint = format!("whether what serves is good: shipctl verify {environment}");
             job.course.hints.push(hint);
         }
         attempt.is_recorded = false;
@@ -114,6 +112,63 @@ pub(crate) async fn verify(session: &Session, request: &Request) -> Result<u8> {
     report.asked = asked;
     finish::print(&attempt, &report);
     Ok(report.exit_code)
+}
+
+/// The deployment that changes one of these apps right now, as far as this machine knows.
+fn underway(session: &Session, jobs: &[Job<'_>]) -> Option<Holder> {
+    let holders = jobs.iter().filter_map(|job| session.lock_holder(job.app()).ok()?);
+    holders.into_iter().find(|holder| holder.alive)
+}
+
+/// Takes a judgement for the answer. While somebody deploys it holds for this moment alone: what is bad or missing now may
+/// be on its way.
+fn judged(job: &mut Job<'_>, mut judgement: Judgement, underway: Option<&Holder>) {
+    if let Some(holder) = underway {
+        let who = format!("a deployment is under way, by {}", holder.sentence());
+        if judgement.verdict == Verdict::Verified {
+            judgement
+                .warnings
+                .push(format!("{who}: this is what serves now, and it is not recorded"));
+        } else {
+            judgement.verdict = Verdict::Inconclusive;
+            judgement.reasons.insert(0, who);
+        }
+    }
+    job.course.stage = match judgement.verdict {
+        Verdict::Verified => Stage::Verified,
+        Verdict::Refuted => Stage::Broken,
+        Verdict::Inconclusive => Stage::Inconclusive,
+    };
+    job.course.reasons.clone_from(&judgement.reasons);
+    job.course.warnings.clone_from(&judgement.warnings);
+    job.course.releases_now = Some(job.releases.clone());
+    job.course.judgement = Some(judgement);
+}
+
+/// Names the deployment whose traces these may be, and what mends them.
+fn cut_off(attempt: &Attempt<'_>, jobs: &mut [Job<'_>]) {
+    let session = attempt.session;
+    let is_locked = underway(session, jobs).is_some();
+    let history = attempt.ledger.read().ok();
+    let unfinished = history.map(|history| recall::unfinished(&history, is_locked));
+    let Some(unfinished) = unfinished.into_iter().flatten().next() else {
+        return;
+    };
+    let deploy = session.deploy_command(attempt.environment);
+    let ways = recall::ways_out(&unfinished, &attempt.environment.name, &deploy);
+    if let Some(job) = jobs.first_mut() {
+        let Start {
+            kind,
+            actor,
+            started_at,
+            ..
+        } = &unfinished.start;
+        job.course.reasons.push(format!(
+            "the {} by {actor}, begun {started_at}, was cut off",
+            kind.as_str()
+        ));
+        job.course.hints.extend(ways);
+    }
 }
 
 fn serves_what_was_asked(job: &Job<'_>) -> bool {

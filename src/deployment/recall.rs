@@ -13,15 +13,18 @@ use crate::effect::{clock, process};
 use crate::instance::Instance;
 use crate::project::fly_toml::FlyToml;
 use crate::project::{Environment, Service};
-use crate::release::Image;
+use crate::release::{Image, ReleaseNumber};
 use crate::rollback::Candidate;
-use crate::state::history::{History, Known, Unfinished};
+use crate::state::history::{History, Known, Unfinished, Word};
 use crate::state::record::{GitFacts, Kind, Outcome};
 use crate::verification::expectation::Reach;
 use crate::verification::identity::Names;
 
 /// How many attempts are looked through for what a rollback leaves behind.
 const ATTEMPTS: usize = 60;
+
+/// The phase of a mark that a return made.
+pub(crate) const RETURN: &str = "return";
 
 /// How many entries are looked through for versions that name other releases.
 const VERSIONS: usize = 60;
@@ -186,6 +189,38 @@ pub(crate) fn unfinished(history: &History, lock_is_held: bool) -> Vec<Unfinishe
     history.unfinished(lock_is_held).unwrap_or_default()
 }
 
+/// The commands that mend what a deployment left when it was cut off, most likely first. What it was restoring comes
+/// before anything else: another rollback would go past it.
+pub(crate) fn ways_out(unfinished: &Unfinished, environment: &str, deploy: &str) -> Vec<String> {
+    let start = &unfinished.start;
+    let is_returning = |service: &str| {
+        let mut marks = unfinished.marks.iter();
+        marks.any(|mark| mark.service == service && mark.phase == RETURN)
+    };
+    let restored = start.services.iter().filter(|it| is_returning(&it.service));
+    let mut ways: Vec<String> = restored
+        .filter_map(|service| service.previous.as_ref())
+        .map(|served| {
+            let to = served
+                .release
+                .map_or_else(|| served.image.clone(), |number| number.to_string());
+            format!("to finish the return: shipctl rollback {environment} --to {to}")
+        })
+        .collect();
+    if !ways.is_empty() {
+        ways.push(format!("if it is back already: shipctl verify {environment}"));
+        return ways;
+    }
+    ways.push(match start.kind {
+        Kind::Deploy | Kind::Verify => format!("to ship again: {deploy}"),
+        Kind::Rollback => format!("to go back all the same: shipctl rollback {environment}"),
+    });
+    if start.kind == Kind::Deploy {
+        ways.push(format!("to go back: shipctl rollback {environment}"));
+    }
+    ways
+}
+
 /// Release commands that ran after a release that is gone back to: their work stays done (DESIGN 7).
 pub(crate) fn migrations_since(history: &History, app: &str, target: &Candidate) -> Vec<String> {
     let own = target.entry.as_ref().map(|entry| entry.id.as_str());
@@ -229,15 +264,66 @@ pub(crate) fn interrupted_ago(history: &History) -> Option<Duration> {
     Duration::try_from(clock::now().duration_since(then)).ok()
 }
 
-/// What the ledger last said of what serves.
-pub(crate) fn verdict(history: &History, app: &str, instances: &[Instance]) -> Option<String> {
-    let known = of_instance(history, app, instances)?;
-    let image = known.image.as_ref()?;
-    let verified = history.last_verified_of(app, image).ok().flatten();
-    match verified {
-        Some(verified) if verified.id == known.id || known.verdict.as_deref() != Some("refuted") => {
-            Some("verified".to_owned())
+/// The last word on what serves: of several releases the weakest. `None` where nobody judged one of them.
+pub(crate) fn word(history: &History, app: &str, instances: &[Instance]) -> Option<Word> {
+    let mut words = instances
+        .iter()
+        .map(|instance| history.word_on(app, instance.release?, &instance.image));
+    let first = words.next()??;
+    words.try_fold(first, |weakest, word| Some(weakest.weaker(word?)))
+}
+
+/// The release by which the image that serves was last verified, where that is another one than serves.
+pub(crate) fn image_verified_as(history: &History, app: &str, image: &Image) -> Option<ReleaseNumber> {
+    let verified = history.last_verified_of(app, image).ok().flatten()?;
+    verified.release
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RETURN, ways_out};
+    use crate::state::history::Unfinished;
+    use crate::state::testing::Entry;
+
+    #[test]
+    fn what_was_being_restored_is_offered_first() {
+        for (case, entry, expected) in [
+            (
+                "a deploy",
+                Entry::deploy("d2", "v2").over(1, "v1").cut_off_while("moved", true),
+                &[
+                    "to ship again: shipctl deploy production",
+                    "to go back: shipctl rollback production",
+                ][..],
+            ),
+            (
+                "its return",
+                Entry::deploy("d2", "v2").over(1, "v1").cut_off_while(RETURN, true),
+                &[
+                    "to finish the return: shipctl rollback production --to v1",
+                    "if it is back already: shipctl verify production",
+                ],
+            ),
+            (
+                "a return to what no record names",
+                Entry::deploy("d2", "v2").cut_off_while(RETURN, true),
+                &[
+                    "to ship again: shipctl deploy production",
+                    "to go back: shipctl rollback production",
+                ],
+            ),
+            (
+                "a rollback",
+                Entry::rollback("r1", "v1").over(2, "v2").cut_off_while("moved", true),
+                &["to go back all the same: shipctl rollback production"],
+            ),
+        ] {
+            let unfinished = Unfinished {
+                marks: entry.mark.into_iter().collect(),
+                start: entry.start,
+            };
+            let ways = ways_out(&unfinished, "production", "shipctl deploy production");
+            assert_eq!(ways, expected, "{case}");
         }
-        _ => known.verdict,
     }
 }

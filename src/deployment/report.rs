@@ -4,8 +4,10 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::release::{Digest, ReleaseNumber};
-use crate::state::record::{GitFacts, Outcome};
+use crate::deployment::baseline::common_image;
+use crate::instance::Instance;
+use crate::release::{Digest, Image, ReleaseNumber};
+use crate::state::record::{GitFacts, Outcome, Served};
 use crate::verification::{Evidence, InstanceReport, Verdict};
 
 /// `shipctl/deployment/1`.
@@ -74,17 +76,92 @@ pub(crate) struct ServiceReport {
     pub(crate) log: Vec<String>,
 }
 
-/// A release as it served.
+/// What serves, or served.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct ServedReport {
+    /// The newest that an instance runs; `null` where they run different images.
+    pub(crate) release: Option<ReleaseNumber>,
+    /// `null` where instances run different ones.
+    pub(crate) image: Option<String>,
+    pub(crate) digest: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) verdict: Option<ServedVerdict>,
+    /// Instances run different images.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) mixed: bool,
+    /// Each release that an instance runs, oldest first, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) releases: Vec<ServedPart>,
+}
+
+/// One release of several that serve beside each other.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct ServedPart {
     pub(crate) release: Option<ReleaseNumber>,
     pub(crate) image: String,
     pub(crate) digest: Option<Digest>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) verdict: Option<String>,
-    /// Instances run different releases.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) mixed: bool,
+    /// How many run it.
+    pub(crate) instances: usize,
+}
+
+/// What is known of what serves at the end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ServedVerdict {
+    Verified,
+    Refuted,
+    Inconclusive,
+    /// Nothing was changed, and nothing judged.
+    Unchanged,
+}
+
+impl ServedReport {
+    /// What these instances run; `None` where there are none.
+    pub(crate) fn of(instances: &[Instance], verdict: Option<ServedVerdict>) -> Option<Self> {
+        let mut parts: Vec<ServedPart> = Vec::new();
+        for instance in instances {
+            let is_same = |part: &&mut ServedPart| {
+                let image = Image {
+                    name: part.image.clone(),
+                    digest: part.digest.clone(),
+                };
+                part.release == instance.release && image.is_same_as(&instance.image)
+            };
+            match parts.iter_mut().find(is_same) {
+                Some(part) => part.instances += 1,
+                None => parts.push(ServedPart {
+                    release: instance.release,
+                    image: instance.image.name.clone(),
+                    digest: instance.image.digest.clone(),
+                    instances: 1,
+                }),
+            }
+        }
+        parts.sort_by_key(|part| part.release);
+        let newest = parts.last()?.release;
+        let image = common_image(instances);
+        Some(Self {
+            release: newest.filter(|_| image.is_some()),
+            mixed: image.is_none(),
+            digest: image.as_ref().and_then(|image| image.digest.clone()),
+            image: image.map(|image| image.name),
+            verdict,
+            releases: if parts.len() > 1 { parts } else { Vec::new() },
+        })
+    }
+}
+
+impl From<Served> for ServedReport {
+    fn from(served: Served) -> Self {
+        Self {
+            release: served.release,
+            image: Some(served.image),
+            digest: served.digest,
+            verdict: None,
+            mixed: false,
+            releases: Vec::new(),
+        }
+    }
 }
 
 /// What flyctl said.

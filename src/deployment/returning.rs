@@ -14,7 +14,7 @@ use crate::deployment::job::{Destination, Job, Stage};
 use crate::deployment::ship::{Conditions, LEASE, ProviderEnd, Shipped, ship};
 use crate::deployment::stages::Stages;
 use crate::deployment::witnesses::FlyWitnesses;
-use crate::deployment::{conclude, destination, ownership, shipment};
+use crate::deployment::{conclude, destination, ownership, recall, shipment};
 use crate::effect::process::Invocation;
 use crate::instance::{CheckState, Instance, InstanceState};
 use crate::provider::fly::invocation::DeployCall;
@@ -352,7 +352,7 @@ async fn once(
     let timeout = expectation.timeout;
     let mut watch = Watch::new(witnesses, expectation, deadline, listener);
     let stages = Stages::Within(phase);
-    let mark = |group, start| attempt.record_mark("return", &job.service.name, group, start, true);
+    let mark = |group, start| attempt.record_mark(recall::RETURN, &job.service.name, group, start, true);
     let beat = || attempt.session.heartbeat(attempt.environment);
     let conditions = Conditions {
         unreached: &job.unreached,

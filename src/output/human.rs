@@ -6,7 +6,7 @@ use crate::deployment::attempt::short_id;
 use crate::deployment::report::{Ending, Report, ServedReport, ServiceReport};
 use crate::output::text::{cut, duration, labelled, wrap};
 use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, paint};
-use crate::release::{ReleaseNumber, short_image};
+use crate::release::short_image;
 use crate::verification::{Evidence, InstanceReport, Verdict};
 
 /// The whole answer, ready to print; `width` is where lines wrap. What was `warned` of already is not said again.
@@ -127,17 +127,27 @@ fn serving(services: &[ServiceReport]) -> String {
     named.join(", ")
 }
 
-/// `v41 (shop:v1.3.0)`, or what is mixed.
+/// `v41 (shop:v1.3.0)`, `v41 and v43 (shop:v1.3.0)`, or what is mixed.
 pub(crate) fn served(served: &ServedReport) -> String {
-    if served.mixed {
-        return format!("a mix of releases ({})", served.image);
-    }
-    let image = short_image(&served.image);
+    let Some(image) = served.image.as_deref().map(short_image) else {
+        let parts = served.releases.iter().map(|part| match part.release {
+            Some(release) => format!("{release} {}", short_image(&part.image)),
+            None => short_image(&part.image).to_owned(),
+        });
+        return format!("a mix of releases ({})", joined(parts));
+    };
+    let releases = joined(served.releases.iter().filter_map(|part| part.release));
     match served.release {
-        Some(ReleaseNumber(number)) => format!("v{number} ({image})"),
+        Some(_) if !releases.is_empty() => format!("{releases} ({image})"),
+        Some(release) => format!("{release} ({image})"),
         None if image.is_empty() => "nothing".to_owned(),
         None => image.to_owned(),
     }
+}
+
+fn joined(parts: impl Iterator<Item = impl ToString>) -> String {
+    let parts: Vec<String> = parts.map(|part| part.to_string()).collect();
+    parts.join(" and ")
 }
 
 fn evidence(out: &mut String, service: &ServiceReport, report: &Report, width: usize) {
@@ -216,10 +226,11 @@ mod tests {
     fn ended(ending: Ending, kind: &'static str, verdict: Verdict) -> Report {
         let served = |number, tag: &str| ServedReport {
             release: Some(ReleaseNumber(number)),
-            image: format!("registry.fly.io/shop:{tag}"),
+            image: Some(format!("registry.fly.io/shop:{tag}")),
             digest: None,
             verdict: None,
             mixed: false,
+            releases: Vec::new(),
         };
         Report {
             schema: "shipctl/deployment/1",

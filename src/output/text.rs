@@ -77,7 +77,7 @@ fn unbreakable(text: &str) -> Vec<String> {
     for word in text.split(' ') {
         let begins = |word: &str| matches!(word, "shipctl" | "flyctl" | "fly");
         if let Some(quote) = quoted
-            && !word.starts_with(['(', '#'])
+            && !word.starts_with('(')
         {
             let unit = units.last_mut().expect("a command has begun");
             unit.push(' ');
@@ -165,11 +165,11 @@ mod tests {
         assert_eq!(wrap("  indented", 40), ["  indented"]);
         for (text, lines) in [
             (
-                "mend it: shipctl deploy production --config fly.production.toml # again",
+                "mend it: shipctl deploy production --config fly.production.toml (again)",
                 &[
                     "mend it:",
                     "shipctl deploy production --config fly.production.toml",
-                    "# again",
+                    "(again)",
                 ][..],
             ),
             (

@@ -126,6 +126,23 @@ pub(crate) struct InstanceReport {
     pub(crate) probes: ProbeReport,
 }
 
+impl InstanceReport {
+    /// Of an instance that nobody asked.
+    pub(crate) fn unasked(instance: &Instance) -> Self {
+        let worst = instance.checks.iter().find(|check| !check.is_passing());
+        Self {
+            id: instance.id.clone(),
+            region: instance.region.clone(),
+            group: instance.group.clone().unwrap_or_default(),
+            state: instance.state.as_str().to_owned(),
+            release: instance.release,
+            digest: instance.image.digest.clone(),
+            checks: worst.or(instance.checks.first()).map(|check| check.status.clone()),
+            probes: ProbeReport::default(),
+        }
+    }
+}
+
 /// What an instance answered since it got this release.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct ProbeReport {

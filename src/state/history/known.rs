@@ -7,10 +7,10 @@ use serde_json::Value;
 use crate::error::Result;
 use crate::release::{Digest, Image, Release, ReleaseNumber};
 use crate::secret::REDACTED;
-use crate::state::history::History;
+use crate::state::history::{History, Word};
 use crate::state::keys::{ImageKey, Key};
 use crate::state::record::{Configuration, GitFacts, Kind, Outcome};
-use crate::state::row::{Row, VerdictKey};
+use crate::state::row::Row;
 use crate::state::summary::{commit_key, names_commit};
 
 /// How many different configurations of one image are compared with what runs.
@@ -49,7 +49,7 @@ pub(crate) struct ReleaseFacts {
     pub(crate) digest: Option<Digest>,
     pub(crate) commit: Option<String>,
     pub(crate) describe: Option<String>,
-    /// `verified`, `refuted` or `inconclusive`, as last judged.
+    /// `verified`, `refuted` or `inconclusive`, as this very release was last judged.
     pub(crate) verdict: Option<String>,
     pub(crate) actor: Option<String>,
 }
@@ -267,21 +267,19 @@ impl History {
     }
 
     fn facts_of(&self, app: &str, release: &Release) -> Result<Option<ReleaseFacts>> {
+        let word = self.word_on(app, release.number, &release.image);
+        let verdict = word.and_then(Word::verdict).map(str::to_owned);
         let image = ImageKey::of(&release.image);
         let own = self
             .rows_of(app)
             .find(|(_, row)| row.release.is(release.number) && row.shipped.image.is_same_as(image));
-        if let Some((at, row)) = own {
+        if let Some((at, _)) = own {
             let known = self.known(at)?;
-            let last_judged = self
-                .rows_of(app)
-                .find(|(_, other)| other.shipped.is_same_as(row.shipped) && other.verdict != VerdictKey::None)
-                .map_or(row.verdict, |(_, other)| other.verdict);
             return Ok(Some(ReleaseFacts {
                 digest: known.image.and_then(|image| image.digest),
                 commit: known.git.as_ref().and_then(|git| git.sha.clone()),
                 describe: known.git.and_then(|git| git.describe),
-                verdict: verdict_word(last_judged).map(str::to_owned),
+                verdict,
                 actor: known.actor,
             }));
         }
@@ -289,9 +287,9 @@ impl History {
             [row.serving, row.previous]
                 .into_iter()
                 .find(|served| served.release.is(release.number) && served.image.is_same_as(image))
-                .map(|served| (at, row, served))
+                .map(|_| at)
         });
-        let Some((at, row, served)) = served else {
+        let Some(at) = served else {
             return Ok(None);
         };
         let attempt = self.attempt(at)?;
@@ -310,21 +308,11 @@ impl History {
             .flatten()
             .find(|it| it.release == Some(release.number))
             .and_then(|it| it.digest);
-        let is_verified = row.is_verified_return() && row.serving == served;
         Ok(Some(ReleaseFacts {
             digest,
-            verdict: is_verified.then(|| "verified".to_owned()),
+            verdict,
             ..ReleaseFacts::default()
         }))
-    }
-}
-
-fn verdict_word(verdict: VerdictKey) -> Option<&'static str> {
-    match verdict {
-        VerdictKey::None => None,
-        VerdictKey::Verified => Some("verified"),
-        VerdictKey::Refuted => Some("refuted"),
-        VerdictKey::Inconclusive => Some("inconclusive"),
     }
 }
 

@@ -4,6 +4,7 @@ mod known;
 mod repetition;
 mod standing;
 mod unfinished;
+mod word;
 
 pub(crate) use known::{Known, machine_config};
 #[cfg(test)]
@@ -11,6 +12,7 @@ pub(crate) use repetition::Before;
 pub(crate) use repetition::Repetition;
 pub(crate) use standing::{Origin, Standing, Statement};
 pub(crate) use unfinished::Unfinished;
+pub(crate) use word::Word;
 
 use std::collections::HashSet;
 use std::fs::File;

@@ -252,13 +252,8 @@ fn report(seen: &Seen, group: &GroupExpectation) -> InstanceReport {
             .map(|check| check.status.clone()),
     };
     InstanceReport {
-        id: instance.id.clone(),
-        region: instance.region.clone(),
-        group: instance.group.clone().unwrap_or_default(),
-        state: instance.state.as_str().to_owned(),
-        release: instance.release,
-        digest: instance.image.digest.clone(),
         checks,
         probes: seen.answers.report.clone(),
+        ..InstanceReport::unasked(instance)
     }
 }
