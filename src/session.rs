@@ -268,12 +268,42 @@ impl Session {
         Ok(self.state(environment)?.bundles())
     }
 
-    pub(crate) fn freeze_file(&self, environment: &Environment) -> Result<FreezeFile> {
-        Ok(self.state(environment)?.freeze())
+    /// Where a freeze may stand: the environment's own place first, then those of its apps, which `-a APP` freezes where
+    /// no ledger knows them.
+    fn freezes(&self, environment: &Environment) -> Result<Vec<FreezeFile>> {
+        let mut places = vec![self.state(environment)?.freeze()];
+        let is_itself = |app: &str| self.project.name == app && environment.name == app;
+        for service in &environment.services {
+            if !service.app.is_empty() && !is_itself(&service.app) {
+                places.push(EnvironmentState::open(&self.home, &service.app, &service.app).freeze());
+            }
+        }
+        Ok(places)
     }
 
     pub(crate) fn freeze(&self, environment: &Environment) -> Result<Option<Freeze>> {
-        self.freeze_file(environment)?.get()
+        for place in self.freezes(environment)? {
+            if let Some(freeze) = place.get()? {
+                return Ok(Some(freeze));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Holds forward deploys off; answers with the freeze that it takes the place of.
+    pub(crate) fn set_freeze(&self, environment: &Environment, freeze: &Freeze) -> Result<Option<Freeze>> {
+        let before = self.freeze(environment).unwrap_or_default();
+        self.state(environment)?.freeze().set(freeze)?;
+        Ok(before)
+    }
+
+    /// Lets forward deploys go again; answers with the freeze that held.
+    pub(crate) fn lift_freeze(&self, environment: &Environment) -> Result<Option<Freeze>> {
+        let mut lifted = None;
+        for place in self.freezes(environment)? {
+            lifted = lifted.or(place.clear()?);
+        }
+        Ok(lifted)
     }
 
     pub(crate) fn locks(&self) -> Locks {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::command::{duration, image_reference};
 use crate::deployment::forward::{self, Request};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::project::fly_toml::STRATEGIES;
 use crate::session::{Session, Strictness};
 
@@ -80,6 +80,12 @@ impl DeployArgs {
 }
 
 pub(crate) async fn run(args: &DeployArgs, session: &Session) -> Result<u8> {
+    if session.globals.app.is_some() {
+        return Err(
+            Error::usage("`deploy` ships what a checkout says: `-a APP` stands for no environment of it")
+                .hint("name the environment: shipctl deploy ENV"),
+        );
+    }
     let request = Request {
         environment: args.environment.clone(),
         image: args.image.clone(),

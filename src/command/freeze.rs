@@ -33,6 +33,9 @@ pub(super) struct Document {
     /// What was lifted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lifted: Option<FreezeView>,
+    /// The freeze that this one takes the place of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) replaced: Option<FreezeView>,
 }
 
 pub(crate) async fn run(args: &FreezeArgs, session: &Session) -> Result<u8> {
@@ -43,13 +46,14 @@ pub(crate) async fn run(args: &FreezeArgs, session: &Session) -> Result<u8> {
         by,
         since: clock::stamp(),
     };
-    session.freeze_file(environment)?.set(&freeze)?;
+    let replaced: Option<FreezeView> = session.set_freeze(environment, &freeze)?.map(Into::into);
     let view = Document {
         schema: "shipctl/freeze/1",
         sandbox: session.printer.sandbox,
         environment: environment.name.clone(),
         frozen: Some(freeze.into()),
         lifted: None,
+        replaced,
     };
     if session.printer.json {
         session.printer.document(&view);
@@ -58,6 +62,12 @@ pub(crate) async fn run(args: &FreezeArgs, session: &Session) -> Result<u8> {
             "{} is frozen: deploys are refused, rollbacks are not\n",
             environment.name
         ));
+        if let Some(before) = &view.replaced {
+            let words = before.words(clock::now());
+            session
+                .printer
+                .note(&format!("it was frozen already, {words}; the new reason takes its place"));
+        }
         if session.is_local(environment) {
             session.printer.note(
                 "it holds on this machine only; `[state] url` in shipctl.toml names a folder that others see",

@@ -154,6 +154,16 @@ async fn service_view(
     })
 }
 
+/// What a release is now; of a mix the target of a rollback may serve already.
+fn mark(release: &ReleaseView) -> &'static str {
+    match (release.serving, release.rollback_target) {
+        (true, true) => "serving, rollback",
+        (true, false) => "serving",
+        (false, true) => "rollback",
+        (false, false) => "",
+    }
+}
+
 fn words(view: &ReleasesView, width: usize, printer: Printer) -> String {
     let now = clock::now();
     let mut out = String::new();
@@ -167,15 +177,12 @@ fn words(view: &ReleasesView, width: usize, printer: Printer) -> String {
         if service.releases.is_empty() {
             out.push_str("  no release yet\n");
         }
-        for release in &service.releases {
-            let mark = match (release.serving, release.rollback_target) {
-                (true, _) => "serving",
-                (false, true) => "rollback",
-                (false, false) => "",
-            };
+        let marks: Vec<&str> = service.releases.iter().map(mark).collect();
+        let wide = marks.iter().map(|mark| mark.len()).max().unwrap_or_default().max(8);
+        for (release, mark) in service.releases.iter().zip(marks) {
             let verdict = release.verdict.as_deref().unwrap_or("-");
             let line = format!(
-                "  {:<5} {mark:<9} {:<11} {verdict:<12} {:<13} {}",
+                "  {:<5} {mark:<wide$}  {:<11} {verdict:<12} {:<13} {}",
                 release.release.to_string(),
                 release.status,
                 ago(&release.created_at, now),

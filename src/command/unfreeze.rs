@@ -20,7 +20,7 @@ pub(crate) struct UnfreezeArgs {
 
 pub(crate) fn run(args: &UnfreezeArgs, session: &Session) -> Result<u8> {
     let environment = session.environment(args.environment.as_deref())?;
-    let lifted: Option<FreezeView> = session.freeze_file(environment)?.clear()?.map(Into::into);
+    let lifted: Option<FreezeView> = session.lift_freeze(environment)?.map(Into::into);
     if session.printer.json {
         session.printer.document(&Document {
             schema: "shipctl/freeze/1",
@@ -28,6 +28,7 @@ pub(crate) fn run(args: &UnfreezeArgs, session: &Session) -> Result<u8> {
             environment: environment.name.clone(),
             frozen: None,
             lifted,
+            replaced: None,
         });
         return Ok(0);
     }

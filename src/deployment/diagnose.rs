@@ -159,12 +159,18 @@ fn telling(log: &[String], begun: &str) -> Vec<String> {
         recent = log.iter().collect();
     }
     let words = |line: &str| line.split_once(' ').map_or(line, |(_, words)| words).to_owned();
-    let alike = recent.chunk_by(|one, other| words(one) == words(other));
-    alike
-        .map(|lines| match lines {
-            [line] => (*line).clone(),
-            [first, ..] => format!("{first} ({} times)", lines.len()),
-            [] => String::new(),
+    // A crash loop says the same few lines over and over: each is told where it came first.
+    let mut told: Vec<(&String, usize)> = Vec::new();
+    for line in recent {
+        match told.iter_mut().find(|(first, _)| words(first) == words(line)) {
+            Some((_, times)) => *times += 1,
+            None => told.push((line, 1)),
+        }
+    }
+    told.iter()
+        .map(|(line, times)| match times {
+            1 => (*line).clone(),
+            _ => format!("{line} ({times} times)"),
         })
         .collect()
 }
@@ -178,11 +184,19 @@ mod tests {
         let lines = |list: &[&str]| list.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
         let old = "2026-01-28T09:00:00Z app[a] started v1";
         let crash = "2026-01-28T10:00:01Z app[a] Error: no configuration";
+        let exited = "2026-01-28T10:00:02Z app[a] exited with 1";
         let again = "2026-01-28T10:00:09Z app[a] Error: no configuration";
         for (log, told) in [
             (
                 vec![old, crash, again],
                 vec!["2026-01-28T10:00:01Z app[a] Error: no configuration (2 times)"],
+            ),
+            (
+                vec![crash, exited, again, exited],
+                vec![
+                    "2026-01-28T10:00:01Z app[a] Error: no configuration (2 times)",
+                    "2026-01-28T10:00:02Z app[a] exited with 1 (2 times)",
+                ],
             ),
             (vec![old], vec![old]),
             (vec!["no time", old], vec!["no time"]),

@@ -116,7 +116,7 @@ pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
     let result = match past {
         Ok(()) => {
             if passed.lifts_freeze {
-                session.freeze_file(environment)?.clear()?;
+                session.lift_freeze(environment)?;
             }
             let headline = plan::headline(&environment.name, &jobs);
             attempt.emitter.emit(&What::DeploymentStarted { headline });

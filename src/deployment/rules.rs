@@ -224,21 +224,22 @@ pub(crate) fn freeze_after(attempt: &Attempt<'_>, request: &RollbackRequest, job
         .filter_map(|job| job.baseline.served())
         .map(|served| short_image(&served.image).to_owned())
         .collect();
+    let from = if from.is_empty() {
+        "a mix of releases".to_owned()
+    } else {
+        from.join(", ")
+    };
     let reason = request
         .reason
         .clone()
-        .unwrap_or_else(|| format!("rolled back from {}", from.join(", ")));
+        .unwrap_or_else(|| format!("rolled back from {from}"));
     let freeze = Freeze {
         reason,
         by: attempt.actor.clone(),
         since: clock::stamp(),
     };
-    let set = attempt
-        .session
-        .freeze_file(environment)
-        .and_then(|file| file.set(&freeze));
-    match set {
-        Ok(()) => {
+    match attempt.session.set_freeze(environment, &freeze) {
+        Ok(_) => {
             let printer = &attempt.session.printer;
             let mut text = format!(
                 "{0} is frozen for deploys: shipctl unfreeze {0}, or deploy with --unfreeze",

@@ -9,6 +9,9 @@ use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, paint};
 use crate::release::short_image;
 use crate::verification::{Evidence, InstanceReport, Verdict};
 
+/// How many log lines stand between the answer and the next command: both are to stay on one screen.
+const LOG_LINES: usize = 8;
+
 /// The whole answer, ready to print; `width` is where lines wrap. What was `warned` of already is not said again.
 pub(crate) fn report(report: &Report, warned: bool, width: usize, printer: Printer) -> String {
     let mut out = String::new();
@@ -175,8 +178,13 @@ fn evidence(out: &mut String, service: &ServiceReport, report: &Report, width: u
             let _ = writeln!(out, "  {}", self::instance(instance, width.saturating_sub(2)));
         }
         if !service.log.is_empty() {
-            let _ = writeln!(out, "  {}", paint(DIM, "last log lines:"));
-            for line in &service.log {
+            let left_out = service.log.len().saturating_sub(LOG_LINES);
+            let title = match left_out {
+                0 => "last log lines:".to_owned(),
+                _ => format!("last log lines ({left_out} older ones with --json):"),
+            };
+            let _ = writeln!(out, "  {}", paint(DIM, &title));
+            for line in &service.log[left_out..] {
                 let _ = writeln!(
                     out,
                     "  {} {}",

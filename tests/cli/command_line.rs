@@ -141,6 +141,21 @@ fn what_flyctl_may_not_be_told_is_a_wrong_command_line() {
     assert_eq!(env.releases("shop-staging"), 2, "nothing was released");
 }
 
+/// `-a APP` is for whoever has no checkout; a deploy ships one.
+#[test]
+fn an_app_alone_is_not_deployed() {
+    let env = TestEnv::sandbox();
+    for line in [&["deploy", "-a", "shop"][..], &["deploy", "staging", "-a", "shop"]] {
+        env.shipctl(line.iter().copied()).exits(2);
+    }
+    env.shipctl(["deploy", "-a", "shop"]).is(
+        2,
+        "",
+        "error: `deploy` ships what a checkout says: `-a APP` stands for no environment of it\n\
+         hint: name the environment: shipctl deploy ENV\n",
+    );
+}
+
 #[test]
 fn help_names_every_exit_code_and_fits_80_columns() {
     let help = TestEnv::new().variable("COLUMNS", "80").shipctl(["--help"]);

@@ -80,11 +80,13 @@ fn the_newest_reason_counts_and_documents_tell_it() {
         .shipctl(["--sandbox", "--json", "freeze", "staging", "--reason", "second"])
         .json();
     frozen["frozen"]["since"] = json!("then");
+    frozen["replaced"]["since"] = json!("then");
     assert_eq!(
         frozen,
         json!({
             "schema": "shipctl/freeze/1", "sandbox": true, "environment": "staging",
             "frozen": {"reason": "second", "by": "dev", "since": "then"},
+            "replaced": {"reason": "first", "by": "dev", "since": "then"},
         })
     );
     let mut lifted = env.shipctl(["--sandbox", "--json", "unfreeze", "staging"]).json();
@@ -101,6 +103,28 @@ fn the_newest_reason_counts_and_documents_tell_it() {
         again,
         json!({"schema": "shipctl/freeze/1", "sandbox": true, "environment": "staging", "frozen": null})
     );
+}
+
+#[test]
+fn an_earlier_reason_is_not_lost_in_silence() {
+    let env = TestEnv::sandbox();
+    freeze(&env, "incident 42").succeeds();
+    freeze(&env, "database is full")
+        .succeeds()
+        .says("SANDBOX it was frozen already, by dev, just now: incident 42; the new reason takes its place\n");
+}
+
+/// Somebody without a checkout, and without a ledger that knows the app, freezes it for those who have one.
+#[test]
+fn a_freeze_of_an_app_holds_for_its_environment() {
+    let env = TestEnv::shop();
+    env.shipctl(["freeze", "-a", "shop-staging", "--reason", "incident 42"])
+        .succeeds();
+    env.shipctl(["unfreeze", "staging"])
+        .succeeds()
+        .says("staging takes deploys again; it was frozen by dev, just now: incident 42\n");
+    env.shipctl(["unfreeze", "-a", "shop-staging"])
+        .is(0, "shop-staging was not frozen\n", "");
 }
 
 /// What cannot be read is not the same as what is not there.

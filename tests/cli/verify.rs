@@ -65,7 +65,7 @@ fn a_release_that_does_not_serve_is_told_apart_from_one_that_is_bad() {
     ]);
     ran.exits(8)
         .says("it runs release v3")
-        .says("next: shipctl --sandbox verify staging # whether what serves is good");
+        .says("next: whether what serves is good: shipctl --sandbox verify staging");
     assert_eq!(ran.answer(), "✖ staging serves v3 (shop:v3), not v2");
     env.shipctl(["--sandbox", "status", "staging"])
         .succeeds()

@@ -65,6 +65,15 @@ fn fault_30_interrupted_while_waiting_for_health() {
     let document = cut_off(&scene).concludes("interrupted", 130);
     let said = said(&document);
     assert!(said.contains("mixed"), "{document:#}");
+    let service = &document["services"][0];
+    assert_eq!(service["instances"].as_array().map(Vec::len), Some(2), "{document:#}");
+    let serving = &service["serving"];
+    assert_eq!(serving["image"], Value::Null, "a mix has no image of its own");
+    assert_eq!(serving["verdict"], "inconclusive");
+    let parts = serving["releases"].as_array().unwrap().iter();
+    let parts: Vec<_> = parts.map(|part| (&part["image"], &part["instances"])).collect();
+    let (old, new) = (json!(image("v1")), json!(image("v2-unhealthy")));
+    assert_eq!(parts, [(&old, &json!(1)), (&new, &json!(1))], "{document:#}");
     // The command that goes on from here.
     assert!(document["hints"].to_string().contains("shipctl"), "{document:#}");
     assert_eq!(scene.truth().tags("shop"), ["v1", "v2-unhealthy"]);

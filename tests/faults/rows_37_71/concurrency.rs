@@ -57,6 +57,52 @@ fn fault_37_one_that_waits_sees_what_the_other_left() {
     scene.truth().serves("shop", "v3", 2);
 }
 
+/// What is half done is nobody's fault yet, and whoever deploys will say what became of it.
+#[test]
+fn fault_79_looked_at_while_somebody_deploys() {
+    let scene = slow();
+    let mut running = scene.deploy("v2").start();
+    running.wait_until("a machine moves", || {
+        scene.truth().tags("shop").contains(&"v2".to_owned())
+    });
+    let looked = scene.shipctl(["verify", "staging", "--json"]).run();
+    let document = looked.concludes("inconclusive", 9);
+    let reasons = document["services"][0]["reasons"].to_string();
+    holds(&reasons, &["a deployment is under way, by"]);
+    running.wait().concludes("verified", 0);
+    scene.truth().serves("shop", "v2", 2);
+    assert_eq!(
+        scene.outcomes(),
+        ["verified", "verified"],
+        "the one before and this one alone"
+    );
+}
+
+/// A good word from within the bake would outlive the verdict that comes after it.
+#[test]
+fn fault_79_a_release_that_is_refuted_later_was_good_in_between() {
+    let scene = Scene::builder().bake("20s").timeout("6s").ready();
+    scene.deploy("v0").run().concludes("verified", 0);
+    let events = Events::of(&scene);
+    let mut running = scene.deploy("v2").args([events.flag()]).start();
+    events.wait_for(&mut running, "bake");
+    let looked = scene.shipctl(["verify", "staging", "--json"]).run();
+    let document = looked.concludes("verified", 0);
+    holds(&warnings(&document), &["a deployment is under way, by"]);
+    scene.order(json!({"do": "rule", "app": "shop", "image": "v2", "status": 503}));
+    running.wait().concludes("rolled_back", 7);
+    scene.truth().serves("shop", "v0", 2);
+    let releases = scene.shipctl(["releases", "staging", "--json"]).run().json();
+    let judged = &releases["services"][0]["releases"];
+    let of = |tag: &str| {
+        let list = judged.as_array().unwrap().iter();
+        let mut found = list.filter(|release| release["image"] == image(tag));
+        found.next().unwrap()["verdict"].clone()
+    };
+    assert_eq!(of("v2"), "refuted", "{releases:#}");
+    assert_eq!(of("v0"), "verified", "{releases:#}");
+}
+
 #[test]
 fn fault_59_secrets_set_during_the_bake() {
     let scene = Scene::builder().bake("4s").timeout("30s").ready();

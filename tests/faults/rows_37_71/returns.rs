@@ -1,5 +1,6 @@
 //! Returns that the platform does not take at once, and what they return with.
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::tools::{holds, raw_machines, reasons};
@@ -114,6 +115,35 @@ fn fault_51_api_never_back_during_the_return() {
     };
     let truth = scene.truth();
     assert!(is_mixed(&truth), "{:?}", truth.tags("shop"));
+}
+
+/// Killed when everything was back and nothing verified: a plain rollback would go past what was restored.
+#[test]
+fn fault_80_killed_in_the_return() {
+    let scene = Scene::builder().speed(2.0).timeout("8s").ready();
+    let mut running = scene.deploy("v2-unhealthy").start();
+    running.wait_until("the return", || {
+        let truth = scene.truth();
+        truth.newest("shop").version == 3 && truth.tags("shop").iter().all(|tag| tag == "v1")
+    });
+    running.signal(Signal::SIGKILL);
+    running.wait();
+
+    let status = scene.shipctl(["status", "staging", "--json"]).run();
+    let staging = &status.json()["environments"][0];
+    assert_eq!(staging["services"][0]["verdict"], Value::Null, "{staging:#}");
+    assert_eq!(
+        staging["unfinished"]["hints"],
+        json!([
+            "to finish the return: shipctl --sandbox rollback staging --to v1",
+            "if it is back already: shipctl --sandbox verify staging"
+        ])
+    );
+    let looked = scene.shipctl(["verify", "staging", "--json"]).run();
+    looked.concludes("verified", 0);
+    let rollback = ["rollback", "staging", "--to", "v1", "--yes", "--json"];
+    scene.shipctl(rollback).run().concludes("verified", 0);
+    scene.truth().serves("shop", "v1", 2);
 }
 
 #[test]
