@@ -3,7 +3,8 @@
 //! Seconds are world seconds, divided by `settings.speed`, except where an order says real. Any order may carry
 //! `"after_seconds": N` (it is obeyed when that time has come) or `"on_call": "part of a label"` with an optional
 //! `"skip": N` (it is obeyed right after the matching call of the stand-in; labels are
-//! `graphql query viewer`, `graphql query app`, `graphql mutation createRelease|updateRelease|createBuild`,
+//! `graphql query viewer`, `graphql query app`, `graphql query app secrets`,
+//! `graphql mutation createRelease|updateRelease|createBuild`,
 //! `flaps GET|POST|DELETE /v1/apps/<app>/machines[/<id>[/wait|/lease|/start|/stop]]`).
 //!
 //! | Order | Effect |

@@ -168,8 +168,12 @@ fn lines(played: &Played, text: &str) -> Vec<String> {
         if line.starts_with("goroutine ") {
             break; // The addresses and files of a panic.
         }
-        let words: Vec<String> = line.split_whitespace().map(word).collect();
-        found.push(words.join(" "));
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let alike = |(at, one): (usize, &&str)| match words.get(at + 1) {
+            Some(&"ago") => "<AGE>".to_owned(),
+            _ => word(one),
+        };
+        found.push(words.iter().enumerate().map(alike).collect::<Vec<_>>().join(" "));
     }
     // Empty lines are kept where they stand between others: parsers go by lines.
     while found.last().is_some_and(String::is_empty) {

@@ -44,7 +44,7 @@ fn capture(name: &str) -> Value {
 
 /// The captures of subcommands that shipctl issues, or that its worlds need.
 pub(crate) fn captures_of_our_subcommands() -> BTreeSet<String> {
-    const OURS: [&str; 13] = [
+    const OURS: [&str; 14] = [
         "version",
         "deploy",
         "status",
@@ -56,6 +56,7 @@ pub(crate) fn captures_of_our_subcommands() -> BTreeSet<String> {
         "config show",
         "logs",
         "auth whoami",
+        "secrets list",
         "secrets set",
         "secrets unset",
     ];

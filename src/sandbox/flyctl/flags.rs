@@ -251,6 +251,12 @@ pub(super) const COMMANDS: &[Command] = &[
         flags: &[JSON],
     },
     Command {
+        path: &["secrets|secret", "list|ls"],
+        usage: "secrets list [flags]",
+        about: "List the names of an app's secrets, with digests and times",
+        flags: &[APP, CONFIG, JSON],
+    },
+    Command {
         path: &["secrets|secret", "set"],
         usage: "secrets set [flags] NAME=VALUE NAME=VALUE ...",
         about: "Set secrets, with a release",

@@ -138,6 +138,7 @@ async fn perform(session: &mut Session, command: &str) -> Result<(), Failure> {
         "config show" => read::config_show(session).await,
         "logs" => read::logs(session).await,
         "auth whoami" => read::whoami(session).await,
+        "secrets list" => read::secrets_list(session).await,
         "secrets set" => act::secrets(session, true).await,
         "secrets unset" => act::secrets(session, false).await,
         other => Err(Failure::new(format!(

@@ -1,4 +1,4 @@
-//! The subcommands that only read: status, releases, machine list, ips list, config show, logs, whoami.
+//! The subcommands that only read: status, releases, machine list, ips list, secrets list, config show, logs, whoami.
 
 use std::fmt::Write;
 
@@ -347,6 +347,34 @@ pub(super) async fn ips_list(session: &Session) -> Result<(), Failure> {
         &rows,
     ));
     session.out(IPS_NOTE);
+    Ok(())
+}
+
+/// By name; of a value only its digest.
+pub(super) async fn secrets_list(session: &Session) -> Result<(), Failure> {
+    session.require_token()?;
+    let app = project::app_name(session)?;
+    let (found, now) = session
+        .call(Call::query("query app secrets", Some(&app)), |world, now| {
+            Ok((world.apps[&app].secrets.clone(), now))
+        })
+        .await
+        .map_err(|error| error.within(""))?;
+    if session.wants_json() {
+        let all: Value = found
+            .iter()
+            .map(|(name, secret)| {
+                json!({"Name": name, "Digest": secret.digest, "CreatedAt": short_stamp(secret.created_at)})
+            })
+            .collect();
+        session.out(&view::indented(&all, 4));
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = found
+        .into_iter()
+        .map(|(name, secret)| vec![name, secret.digest, view::ago(secret.created_at, now)])
+        .collect();
+    session.out(&view::table(&["NAME", "DIGEST", "CREATED AT"], &rows));
     Ok(())
 }
 
