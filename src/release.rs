@@ -1,7 +1,8 @@
-//! What a provider records and what it runs: releases, images and their digests.
+//! What a provider records and what it runs: releases, images and their digests, the names of secrets.
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The number that the provider gave a release; Fly shows it as `v42`.
@@ -131,6 +132,14 @@ pub(crate) struct Release {
     pub(crate) user: Option<String>,
     /// RFC 3339, as flyctl printed it.
     pub(crate) created_at: String,
+}
+
+/// A secret of an app: its name, and nothing of its value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct AppSecret {
+    pub(crate) name: String,
+    /// When it was last set; `None` where the provider does not tell.
+    pub(crate) set_at: Option<Timestamp>,
 }
 
 /// flyctl writes four words; the server may write others, which are kept.

@@ -209,14 +209,18 @@ async fn prepare<'s>(
             remote: true,
             ask: true,
         };
-        look.take()
-            .await
+        let (facts, secrets) = tokio::join!(look.take(), flyctl.secrets(&service.app));
+        facts
+            .map(|facts| (facts, secrets.ok()))
             .map_err(|failure| Session::provider_error(attempt.environment, &failure))
     });
     let (mut jobs, mut picks) = (Vec::new(), Vec::new());
-    for (service, facts) in services.iter().zip(join_all(looks).await) {
-        let facts = facts?;
+    for (service, seen) in services.iter().zip(join_all(looks).await) {
+        let (facts, secrets) = seen?;
         let (job, pick) = job(attempt, request, service, &flyctl, facts, &history, gone)?;
+        if let Some(warning) = rollback::secrets_since(secrets.as_deref(), &pick.target, &job.releases) {
+            attempt.emitter.warn(warning);
+        }
         jobs.push(job);
         picks.push(pick);
     }

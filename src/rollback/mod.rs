@@ -6,9 +6,11 @@ mod named;
 mod no_target;
 mod pick;
 mod returning;
+mod secrets;
 mod serving;
 
 pub(crate) use candidate::Candidate;
 pub(crate) use pick::{Answer, Pick, Question, Rule, pick};
 pub(crate) use returning::{ReturnQuestion, ReturnTarget, return_target};
+pub(crate) use secrets::secrets_since;
 pub(crate) use serving::Running;

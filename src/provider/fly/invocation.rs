@@ -39,6 +39,11 @@ pub(crate) fn ips_list(app: &str) -> Args {
     args(["ips", "list", "-a", app, "--json"])
 }
 
+/// Names, digests and, of some versions, times; never a value (REFERENCE 1.4).
+pub(crate) fn secrets_list(app: &str) -> Args {
+    args(["secrets", "list", "-a", app, "--json"])
+}
+
 /// The configuration of the newest release; JSON without being asked to.
 pub(crate) fn config_show(app: &str) -> Args {
     args(["config", "show", "-a", app])
@@ -166,7 +171,7 @@ mod tests {
 
     use super::super::flags::Flags;
     use super::super::output::captures::capture;
-    use super::{DeployCall, deploy, go_duration, logs, machine_list, machine_start};
+    use super::{DeployCall, deploy, go_duration, logs, machine_list, machine_start, secrets_list};
 
     fn call() -> DeployCall {
         DeployCall {
@@ -180,6 +185,7 @@ mod tests {
     #[test]
     fn every_call_names_its_app() {
         assert_eq!(machine_list("shop").join(" "), "machine list -a shop --json");
+        assert_eq!(secrets_list("shop").join(" "), "secrets list -a shop --json");
         assert_eq!(logs("shop", None).join(" "), "logs -a shop --no-tail");
         assert_eq!(
             logs("shop", Some("148e")).join(" "),

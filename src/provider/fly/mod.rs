@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::effect::process::{Captured, Ended, Invocation, capture};
 use crate::instance::Instance;
-use crate::release::Release;
+use crate::release::{AppSecret, Release};
 use crate::secret::{Redactor, sanitise, sanitise_bytes};
 
 pub(crate) mod cache;
@@ -34,11 +34,13 @@ use output::failure::{EndedBy, FailureClass, classify};
 use output::ips::Address;
 use output::transcript::Transcript;
 use output::version::{OLDEST, Version};
-use output::{Unreadable, document, ips, machines, releases, status};
+use output::{Unreadable, document, ips, machines, releases, secrets, status};
 use program::Program;
 
 /// How long a call that only reads may take.
 pub(crate) const READ_LIMIT: Duration = Duration::from_secs(30);
+/// The same for one that nothing depends on: in an outage nobody should wait for it.
+const HINT_LIMIT: Duration = Duration::from_secs(5);
 
 /// A flyctl that was found fit, with the variables of one environment. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -182,6 +184,17 @@ impl Flyctl {
         let call = invocation::ips_list(app);
         let output = self.read(&call).await?;
         self.parsed(&call, ips::parse(&output))
+    }
+
+    /// The secrets of an app, for a word of warning alone.
+    pub(crate) async fn secrets(&self, app: &str) -> Result<Vec<AppSecret>, CallFailure> {
+        let call = invocation::secrets_list(app);
+        let hasty = Self {
+            limit: self.limit.min(HINT_LIMIT),
+            ..self.clone()
+        };
+        let output = hasty.read(&call).await?;
+        self.parsed(&call, secrets::parse(&output))
     }
 
     /// The slug of the organisation that owns an app.

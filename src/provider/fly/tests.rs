@@ -161,6 +161,8 @@ async fn answers_are_read() {
     assert_eq!(releases.open().await.releases("shop").await.unwrap().len(), 4);
     let ips = Fake::answering("ips list -a shop --json", "ips_list_json");
     assert_eq!(ips.open().await.ips("shop").await.unwrap().len(), 2);
+    let secrets = Fake::answering("secrets list -a shop --json", "secrets_list_json");
+    assert_eq!(secrets.open().await.secrets("shop").await.unwrap().len(), 2);
     let config = Fake::answering("config show -a shop", "config_show");
     assert_eq!(
         config.open().await.config_show("shop").await.unwrap()["app"],

@@ -199,3 +199,52 @@ fn fault_65_the_machine_with_the_ledger_never_goes_there_either() {
     scene.truth().serves("shop", "v2", 2);
     goes_to(&scene, "v1");
 }
+
+/// Sets a secret without a release; the next deploy brings it to the machines.
+fn set_secret(scene: &Scene, pair: &str) {
+    let staged = scene.flyctl(["secrets", "set", pair, "--stage", "-a", "shop"]);
+    staged.run().exits(0);
+}
+
+#[test]
+fn fault_81_secrets_that_were_set_since_are_named() {
+    let scene = Scene::builder().ready();
+    set_secret(&scene, "OLD_KEY=correct-horse");
+    scene.ship("v2");
+    set_secret(&scene, "API_KEY=battery-staple");
+    scene.ship("v3");
+    let warning = "the secret `API_KEY` was set after v2 (shop:v2): a rollback leaves it as it is";
+
+    let plan = scene.rollback().args(["--dry-run"]).run();
+    plan.exits(0);
+    assert_eq!(plan.json()["schema"], "shipctl/plan/1");
+    holds(&plan.json()["warnings"].to_string(), &[warning]);
+
+    let ended = scene.rollback().run();
+    holds(&warnings(&ended.concludes("verified", 0)), &[warning]);
+    scene.truth().serves("shop", "v2", 2);
+    let listed = scene.flyctl(["secrets", "list", "--json", "-a", "shop"]).run();
+    for secret in listed.json().as_array().expect("a list") {
+        ended.never_says(secret["Digest"].as_str().expect("a digest"));
+    }
+    for hidden in ["OLD_KEY", "correct-horse", "battery-staple"] {
+        ended.never_says(hidden);
+    }
+}
+
+#[test]
+fn fault_81_secrets_that_cannot_be_listed_stop_nothing() {
+    let scene = Scene::builder().ready();
+    scene.ship("v2");
+    let warning = "whether secrets were set after v1 (shop:v1) is not known, for they could not be listed";
+    let fails = |kind: &str| json!({"do": "fault", "kind": kind, "match": "query app secrets", "count": 1000, "seconds": 100_000});
+
+    scene.order(fails("500"));
+    let plan = scene.rollback().args(["--dry-run"]).run();
+    plan.exits(0);
+    holds(&plan.json()["warnings"].to_string(), &[warning]);
+
+    scene.order(json!({"do": "clear", "what": "faults"}));
+    scene.order(fails("delay"));
+    holds(&warnings(&goes_to(&scene, "v1")), &[warning]);
+}

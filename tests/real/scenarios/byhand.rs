@@ -128,7 +128,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         chain(stage);
         let set = stage.bare(&["secrets", "set", "A=1", "-a", "shop"]);
         stage.insist(set.code == 0, "the secret is set");
-        stage.rollback("v1").run()
+        let ended = stage.rollback("v1").run();
+        stage.insist(
+            ended.says("the secret `A` was set after v1"),
+            "it names what it does not bring back",
+        );
+        ended
     })
     .alone(),
     Scenario::new("odd_hand_secrets_then_unhealthy", &[7], |stage| {

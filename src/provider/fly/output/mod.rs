@@ -14,6 +14,7 @@ pub(crate) mod ips;
 pub(crate) mod machines;
 pub(crate) mod progress;
 pub(super) mod releases;
+pub(super) mod secrets;
 pub(super) mod status;
 pub(crate) mod transcript;
 pub(super) mod version;
