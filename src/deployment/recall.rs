@@ -256,12 +256,28 @@ pub(crate) fn living_groups(unfinished: &Unfinished, host: &str) -> Vec<(i32, u6
         .collect()
 }
 
-/// How long ago the last attempt was interrupted, where its leases may live still.
+/// How long ago the last attempt to ship was interrupted, where the leases of its flyctl may live still.
 pub(crate) fn interrupted_ago(history: &History) -> Option<Duration> {
-    let attempt = history.attempts().next()?.ok()?;
-    let end = attempt.end.filter(|end| end.outcome == Outcome::Interrupted)?;
+    let mut attempts = history.attempts().filter_map(std::result::Result::ok);
+    let last = attempts.find(|attempt| {
+        let start = attempt.start.as_ref();
+        start.is_none_or(|start| start.kind != Kind::Verify)
+    })?;
+    let end = last.end.filter(|end| end.outcome == Outcome::Interrupted)?;
+    if gave_leases_back(&end.report) {
+        return None;
+    }
     let then: Timestamp = end.ended_at.parse().ok()?;
     Duration::try_from(clock::now().duration_since(then)).ok()
+}
+
+/// Whether every flyctl had ended by itself when the interrupt came: nothing but looking was left.
+fn gave_leases_back(report: &Value) -> bool {
+    let phases = report["phases"].as_array();
+    let last = phases.and_then(|phases| phases.last()?["name"].as_str());
+    let services = report["services"].as_array().into_iter().flatten();
+    let mut ended = services.map(|service| service["provider"]["exit_code"].is_number());
+    matches!(last, Some("bake" | "verify")) && ended.all(|ended| ended)
 }
 
 /// The last word on what serves: of several releases the weakest. `None` where nobody judged one of them.
@@ -281,7 +297,9 @@ pub(crate) fn image_verified_as(history: &History, app: &str, image: &Image) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::{RETURN, ways_out};
+    use serde_json::json;
+
+    use super::{RETURN, gave_leases_back, ways_out};
     use crate::state::history::Unfinished;
     use crate::state::testing::Entry;
 
@@ -325,5 +343,24 @@ mod tests {
             let ways = ways_out(&unfinished, "production", "shipctl deploy production");
             assert_eq!(ways, expected, "{case}");
         }
+    }
+
+    #[test]
+    fn leases_are_waited_for_where_flyctl_was_ended() {
+        for (phase, exit_code, given_back) in [
+            ("ship", json!(null), false),
+            ("ship", json!(0), false),
+            ("verify", json!(1), true),
+            ("verify", json!(null), false),
+            ("bake", json!(0), true),
+            ("return", json!(0), false),
+        ] {
+            let report = json!({
+                "phases": [{"name": "prepare"}, {"name": phase}],
+                "services": [{"provider": {"exit_code": exit_code}}],
+            });
+            assert_eq!(gave_leases_back(&report), given_back, "{report}");
+        }
+        assert!(!gave_leases_back(&json!(null)));
     }
 }

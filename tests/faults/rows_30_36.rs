@@ -3,6 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::rows_37_71::tools::Events;
 use crate::support::{Builder, Ended, FLY_TOML, Scene, image};
 
 const WAIT: [&str; 2] = ["--wait-timeout", "15"];
@@ -86,6 +87,27 @@ fn fault_30_interrupted_while_waiting_for_health() {
         status.told()
     );
     assert_eq!(scene.outcomes(), ["verified", "interrupted"]);
+}
+
+/// Everything is on the new release, and nobody watched it long enough.
+#[test]
+fn fault_30_interrupted_in_the_bake() {
+    let scene = Scene::builder().bake("100s").speed(2.0).ready();
+    let events = Events::of(&scene);
+    let mut deploy = scene.deploy("v2").args([events.flag()]).start();
+    events.wait_for(&mut deploy, "bake");
+    deploy.signal(Signal::SIGINT);
+    let document = deploy.wait().concludes("interrupted", 130);
+    let serving = &document["services"][0]["serving"];
+    assert_eq!(serving["image"], image("v2"));
+    assert_eq!(serving["verdict"], "inconclusive", "{document:#}");
+
+    let status = scene.shipctl(["status", "staging"]).run();
+    status.exits(0).says(["not verified: its deployment was cut off"]);
+    let next = scene.deploy("v3").args(["--bake", "0s"]).run();
+    next.concludes("verified", 0);
+    assert!(!next.told().contains("leases"), "flyctl had given them back: {}", next.told());
+    scene.truth().serves("shop", "v3", 2);
 }
 
 #[test]

@@ -15,4 +15,4 @@ mod state;
 mod stopped;
 mod then;
 mod times;
-mod tools;
+pub(crate) mod tools;
