@@ -81,10 +81,10 @@ impl DeployArgs {
 
 pub(crate) async fn run(args: &DeployArgs, session: &Session) -> Result<u8> {
     if session.globals.app.is_some() {
-        return Err(
-            Error::usage("`deploy` ships what a checkout says: `-a APP` stands for no environment of it")
-                .hint("name the environment: shipctl deploy ENV"),
-        );
+        return Err(Error::usage(
+            "`deploy` ships what a checkout says: `-a APP` stands for no environment of it",
+        )
+        .hint("name the environment: shipctl deploy ENV"));
     }
     let request = Request {
         environment: args.environment.clone(),

@@ -64,9 +64,9 @@ pub(crate) async fn run(args: &FreezeArgs, session: &Session) -> Result<u8> {
         ));
         if let Some(before) = &view.replaced {
             let words = before.words(clock::now());
-            session
-                .printer
-                .note(&format!("it was frozen already, {words}; the new reason takes its place"));
+            session.printer.note(&format!(
+                "it was frozen already, {words}; the new reason takes its place"
+            ));
         }
         if session.is_local(environment) {
             session.printer.note(

@@ -178,7 +178,12 @@ fn words(view: &ReleasesView, width: usize, printer: Printer) -> String {
             out.push_str("  no release yet\n");
         }
         let marks: Vec<&str> = service.releases.iter().map(mark).collect();
-        let wide = marks.iter().map(|mark| mark.len()).max().unwrap_or_default().max(8);
+        let wide = marks
+            .iter()
+            .map(|mark| mark.len())
+            .max()
+            .unwrap_or_default()
+            .max(8);
         for (release, mark) in service.releases.iter().zip(marks) {
             let verdict = release.verdict.as_deref().unwrap_or("-");
             let line = format!(

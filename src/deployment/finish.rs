@@ -103,7 +103,9 @@ fn hints(attempt: &Attempt<'_>, jobs: &[Job<'_>], ending: Ending) -> Vec<String>
         (Ending::Ok | Ending::Broken, _) => {}
         (Ending::Inconclusive, _) => hints.push(format!("shipctl verify {environment}")),
         (Ending::RolledBack | Ending::Failed, Kind::Rollback) => {
-            hints.push(format!("what else there is to go back to: shipctl releases {environment}"));
+            hints.push(format!(
+                "what else there is to go back to: shipctl releases {environment}"
+            ));
         }
         (Ending::RolledBack | Ending::Failed, _) => {
             let has_returned = jobs.iter().any(|job| job.course.stage == Stage::Returned);
@@ -131,7 +133,10 @@ fn after_interruption(attempt: &Attempt<'_>, jobs: &[Job<'_>]) -> Vec<String> {
         hints.push(format!("to ship again: {}", again(attempt)));
     }
     if !has_begun_to_return {
-        hints.push(format!("to go back: shipctl rollback {}", attempt.environment.name));
+        hints.push(format!(
+            "to go back: shipctl rollback {}",
+            attempt.environment.name
+        ));
     }
     hints
 }

@@ -23,8 +23,8 @@ use crate::session::Session;
 use crate::state::history::History;
 use crate::state::lock::Holder;
 use crate::state::record::{Kind, Start};
-use crate::verification::{Judgement, Verdict};
 use crate::verification::expectation::{Kind as Verifying, SHORTEST_FOR_STATE, Target};
+use crate::verification::{Judgement, Verdict};
 
 /// What `shipctl verify` was asked for.
 #[derive(Clone, Debug)]

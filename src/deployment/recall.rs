@@ -308,7 +308,9 @@ mod tests {
         for (case, entry, expected) in [
             (
                 "a deploy",
-                Entry::deploy("d2", "v2").over(1, "v1").cut_off_while("moved", true),
+                Entry::deploy("d2", "v2")
+                    .over(1, "v1")
+                    .cut_off_while("moved", true),
                 &[
                     "to ship again: shipctl deploy production",
                     "to go back: shipctl rollback production",
@@ -316,7 +318,9 @@ mod tests {
             ),
             (
                 "its return",
-                Entry::deploy("d2", "v2").over(1, "v1").cut_off_while(RETURN, true),
+                Entry::deploy("d2", "v2")
+                    .over(1, "v1")
+                    .cut_off_while(RETURN, true),
                 &[
                     "to finish the return: shipctl rollback production --to v1",
                     "if it is back already: shipctl verify production",
@@ -332,7 +336,9 @@ mod tests {
             ),
             (
                 "a rollback",
-                Entry::rollback("r1", "v1").over(2, "v2").cut_off_while("moved", true),
+                Entry::rollback("r1", "v1")
+                    .over(2, "v2")
+                    .cut_off_while("moved", true),
                 &["to go back all the same: shipctl rollback production"],
             ),
         ] {

@@ -137,7 +137,9 @@ impl InstanceReport {
             state: instance.state.as_str().to_owned(),
             release: instance.release,
             digest: instance.image.digest.clone(),
-            checks: worst.or(instance.checks.first()).map(|check| check.status.clone()),
+            checks: worst
+                .or(instance.checks.first())
+                .map(|check| check.status.clone()),
             probes: ProbeReport::default(),
         }
     }

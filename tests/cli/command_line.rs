@@ -145,7 +145,10 @@ fn what_flyctl_may_not_be_told_is_a_wrong_command_line() {
 #[test]
 fn an_app_alone_is_not_deployed() {
     let env = TestEnv::sandbox();
-    for line in [&["deploy", "-a", "shop"][..], &["deploy", "staging", "-a", "shop"]] {
+    for line in [
+        &["deploy", "-a", "shop"][..],
+        &["deploy", "staging", "-a", "shop"],
+    ] {
         env.shipctl(line.iter().copied()).exits(2);
     }
     env.shipctl(["deploy", "-a", "shop"]).is(

@@ -109,9 +109,9 @@ fn the_newest_reason_counts_and_documents_tell_it() {
 fn an_earlier_reason_is_not_lost_in_silence() {
     let env = TestEnv::sandbox();
     freeze(&env, "incident 42").succeeds();
-    freeze(&env, "database is full")
-        .succeeds()
-        .says("SANDBOX it was frozen already, by dev, just now: incident 42; the new reason takes its place\n");
+    freeze(&env, "database is full").succeeds().says(
+        "SANDBOX it was frozen already, by dev, just now: incident 42; the new reason takes its place\n",
+    );
 }
 
 /// Somebody without a checkout, and without a ledger that knows the app, freezes it for those who have one.

@@ -78,7 +78,10 @@ fn ctrl_c_exits_130_gives_the_lock_back_and_says_what_serves() {
     assert_eq!(screen.end(), 130, "{}", screen.text());
     let text = screen.text();
     assert!(text.contains("? interrupted; staging serves "), "{text}");
-    assert!(text.contains("next: to go back: shipctl --sandbox rollback staging"), "{text}");
+    assert!(
+        text.contains("next: to go back: shipctl --sandbox rollback staging"),
+        "{text}"
+    );
     let status = env.shipctl(["--sandbox", "status", "staging", "--json"]).json();
     assert_eq!(status["environments"][0]["lock"], json!(null));
     env.shipctl([

@@ -67,7 +67,11 @@ fn fault_30_interrupted_while_waiting_for_health() {
     let said = said(&document);
     assert!(said.contains("mixed"), "{document:#}");
     let service = &document["services"][0];
-    assert_eq!(service["instances"].as_array().map(Vec::len), Some(2), "{document:#}");
+    assert_eq!(
+        service["instances"].as_array().map(Vec::len),
+        Some(2),
+        "{document:#}"
+    );
     let serving = &service["serving"];
     assert_eq!(serving["image"], Value::Null, "a mix has no image of its own");
     assert_eq!(serving["verdict"], "inconclusive");
@@ -106,7 +110,11 @@ fn fault_30_interrupted_in_the_bake() {
     status.exits(0).says(["not verified: its deployment was cut off"]);
     let next = scene.deploy("v3").args(["--bake", "0s"]).run();
     next.concludes("verified", 0);
-    assert!(!next.told().contains("leases"), "flyctl had given them back: {}", next.told());
+    assert!(
+        !next.told().contains("leases"),
+        "flyctl had given them back: {}",
+        next.told()
+    );
     scene.truth().serves("shop", "v3", 2);
 }
 

@@ -110,14 +110,22 @@ mod tests {
             ),
             (
                 "interrupted once it was refuted",
-                vec![Entry::deploy("d2", "v2").ended(Outcome::Interrupted, "refuted").release(2)],
+                vec![
+                    Entry::deploy("d2", "v2")
+                        .ended(Outcome::Interrupted, "refuted")
+                        .release(2),
+                ],
                 2,
                 "v2",
                 Some(Word::Refuted),
             ),
             (
                 "left behind as abandoned",
-                vec![Entry::deploy("d2", "v2").ended(Outcome::Abandoned, "inconclusive").release(2)],
+                vec![
+                    Entry::deploy("d2", "v2")
+                        .ended(Outcome::Abandoned, "inconclusive")
+                        .release(2),
+                ],
                 2,
                 "v2",
                 Some(Word::CutOff),
@@ -126,7 +134,9 @@ mod tests {
                 "a look without a conclusion takes nothing away",
                 vec![
                     good(),
-                    Entry::verify("l1", "v1").ended(Outcome::Inconclusive, "inconclusive").release(1),
+                    Entry::verify("l1", "v1")
+                        .ended(Outcome::Inconclusive, "inconclusive")
+                        .release(1),
                 ],
                 1,
                 "v1",
@@ -134,7 +144,11 @@ mod tests {
             ),
             (
                 "no conclusion",
-                vec![Entry::deploy("d1", "v1").ended(Outcome::Inconclusive, "inconclusive").release(1)],
+                vec![
+                    Entry::deploy("d1", "v1")
+                        .ended(Outcome::Inconclusive, "inconclusive")
+                        .release(1),
+                ],
                 1,
                 "v1",
                 Some(Word::Inconclusive),
@@ -148,7 +162,10 @@ mod tests {
             ),
             (
                 "a return",
-                vec![good(), returned(Entry::deploy("d2", "v2").over(1, "v1"), 3, "v1").release(2)],
+                vec![
+                    good(),
+                    returned(Entry::deploy("d2", "v2").over(1, "v1"), 3, "v1").release(2),
+                ],
                 3,
                 "v1",
                 Some(Word::Verified),
