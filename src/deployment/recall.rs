@@ -258,7 +258,7 @@ pub(crate) fn living_groups(unfinished: &Unfinished, host: &str) -> Vec<(i32, u6
 
 /// How long ago the last attempt to ship was interrupted, where the leases of its flyctl may live still.
 pub(crate) fn interrupted_ago(history: &History) -> Option<Duration> {
-    let mut attempts = history.attempts().filter_map(std::result::Result::ok);
+    let mut attempts = history.attempts().filter_map(Result::ok);
     let last = attempts.find(|attempt| {
         let start = attempt.start.as_ref();
         start.is_none_or(|start| start.kind != Kind::Verify)

@@ -31,6 +31,8 @@ pub(super) struct Cast {
     pub(super) answers: Vec<(&'static str, Answer)>,
     /// The answer to the next question, whoever is asked.
     pub(super) once: Option<Answer>,
+    /// What each instance answers in turn, where there is any.
+    pub(super) in_turn: Vec<Answer>,
     /// Lists fail.
     pub(super) silent: bool,
     /// A request wakes what is stopped.
@@ -71,6 +73,7 @@ impl Stage {
                 instances: ["a", "b"].map(instance).to_vec(),
                 answers: vec![("*", good("v2"))],
                 once: None,
+                in_turn: Vec::new(),
                 silent: false,
                 wakes: true,
                 started: Vec::new(),
@@ -224,7 +227,9 @@ impl Witnesses for Stage {
             if let Some(id) = instance.filter(|_| cast.wakes) {
                 cast.wake(id);
             }
-            let once = cast.once.take();
+            let turn = cast.asked.iter().filter(|asked| *asked == name).count();
+            let turns = cast.in_turn.len().max(1);
+            let once = cast.once.take().or_else(|| cast.in_turn.get(turn % turns).cloned());
             let of = |wanted: &str| cast.answers.iter().find(|(id, _)| *id == wanted);
             once.unwrap_or_else(|| of(name).or_else(|| of("*")).unwrap().1.clone())
         };

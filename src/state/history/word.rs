@@ -78,6 +78,9 @@ mod tests {
     use crate::state::record::Outcome;
     use crate::state::testing::{APP, Entry, TestLedger, image, served};
 
+    /// A case, its entries, the release that is asked about, and the word on it.
+    type Case = (&'static str, Vec<Entry>, u64, &'static str, Option<Word>);
+
     fn returned(entry: Entry, release: u64, tag: &str) -> Entry {
         let mut entry = entry.rolled_back_to(tag);
         entry.end.as_mut().unwrap().services[0].serving = Some(served(release, tag));
@@ -87,7 +90,7 @@ mod tests {
     #[test]
     fn a_release_is_judged_by_its_own_number() {
         let good = || Entry::deploy("d1", "v1").verified().release(1);
-        let cases: Vec<(&str, Vec<Entry>, u64, &str, Option<Word>)> = vec![
+        let cases: Vec<Case> = vec![
             ("verified", vec![good()], 1, "v1", Some(Word::Verified)),
             ("another number of its image", vec![good()], 2, "v1", None),
             ("its number with another image", vec![good()], 1, "v2", None),
