@@ -22,7 +22,7 @@ use crate::provider::fly::environment::{Environment as FlyEnvironment, Token};
 use crate::provider::fly::output::failure::FailureClass;
 use crate::provider::fly::program::Program;
 use crate::provider::fly::{Flyctl, cache};
-use crate::sandbox::{Beginning, Sandbox, Served};
+use crate::sandbox::{self, Beginning, Sandbox, Served};
 use crate::secret::{Redactor, Secret};
 use crate::state::EnvironmentState;
 use crate::state::bundle::Bundles;
@@ -166,7 +166,10 @@ impl Session {
     /// flyctl with the token of this environment.
     pub(crate) async fn flyctl(&self, environment: &Environment) -> Result<Flyctl> {
         let program = match &self.sandbox {
-            Some(playground) => Program::stand_in(&playground.sandbox.world())?,
+            Some(playground) => {
+                let variables = vec![playground.sandbox.variable()];
+                Program::this_binary(sandbox::STAND_IN_NAME, variables)?
+            }
             None => Program::find(&self.variables.0)
                 .map_err(|failure| Self::provider_error(environment, &failure))?,
         };

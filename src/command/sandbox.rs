@@ -1,5 +1,7 @@
 //! `shipctl sandbox`: Fly without Fly, for exploring, demos and tests.
 
+mod demo;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -7,7 +9,7 @@ use crate::cli::Globals;
 use crate::error::{Error, Result};
 use crate::output::Printer;
 use crate::output::{BOLD, paint};
-use crate::sandbox::{Sandbox, demo};
+use crate::sandbox::Sandbox;
 use crate::session::{Session, Strictness, seeds};
 use crate::state::home::Home;
 

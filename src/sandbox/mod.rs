@@ -7,7 +7,6 @@
 mod answer;
 mod config;
 mod control;
-pub(crate) mod demo;
 mod duration;
 mod file;
 mod flyctl;
@@ -130,9 +129,15 @@ impl Sandbox {
         Ok(Self { world })
     }
 
-    /// The file to name in [`WORLD_VARIABLE`].
+    /// The world's file.
     pub(crate) fn world(&self) -> PathBuf {
         self.world.path().to_path_buf()
+    }
+
+    /// The variable that shows the stand-in its world, with its value.
+    pub(crate) fn variable(&self) -> (String, String) {
+        let world = self.world.path().to_string_lossy().into_owned();
+        (WORLD_VARIABLE.to_owned(), world)
     }
 
     /// Serves the apps over HTTP until the answer is dropped; within a tokio runtime.

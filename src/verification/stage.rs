@@ -229,7 +229,10 @@ impl Witnesses for Stage {
             }
             let turn = cast.asked.iter().filter(|asked| *asked == name).count();
             let turns = cast.in_turn.len().max(1);
-            let once = cast.once.take().or_else(|| cast.in_turn.get(turn % turns).cloned());
+            let once = cast
+                .once
+                .take()
+                .or_else(|| cast.in_turn.get(turn % turns).cloned());
             let of = |wanted: &str| cast.answers.iter().find(|(id, _)| *id == wanted);
             once.unwrap_or_else(|| of(name).or_else(|| of("*")).unwrap().1.clone())
         };

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use super::call::CallFailure;
 use super::environment::Variables;
 use super::output::failure::FailureClass;
-use crate::sandbox::{STAND_IN_NAME, WORLD_VARIABLE};
 
 /// The names that it is installed under.
 const NAMES: [&str; 2] = ["flyctl", "fly"];
@@ -46,16 +45,16 @@ impl Program {
         }
     }
 
-    /// This very binary as the sandbox's stand-in, with the world that it looks at.
+    /// This very binary, started under another name.
     ///
     /// # Errors
     /// A failure of class `missing` where this binary cannot be found any more.
-    pub(crate) fn stand_in(world: &Path) -> Result<Self, CallFailure> {
+    pub(crate) fn this_binary(name: &str, env: Vec<(String, String)>) -> Result<Self, CallFailure> {
         let own = std::env::current_exe().map_err(|error| unusable(&"shipctl", &error))?;
         Ok(Self {
             path: own,
-            arg0: Some(STAND_IN_NAME.to_owned()),
-            env: vec![(WORLD_VARIABLE.to_owned(), world.to_string_lossy().into_owned())],
+            arg0: Some(name.to_owned()),
+            env,
         })
     }
 

@@ -8,10 +8,10 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::{Beginning, Sandbox, order};
 use crate::effect::process::{Child, Invocation, Stream};
 use crate::error::{Error, Result};
 use crate::output::{BOLD, DIM, Printer, paint, text};
+use crate::sandbox::{Beginning, Sandbox, order};
 use crate::state::home::Home;
 
 const FILE: &str = r#"app = "hello"
