@@ -110,6 +110,22 @@ pub(crate) enum Command {
     Man(command::man::ManArgs),
 }
 
+impl Globals {
+    /// Refuses what one flag alone cannot know to be wrong.
+    ///
+    /// # Errors
+    /// A wrong command line.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.json && self.events.as_deref().is_some_and(|path| path == "-") {
+            return Err(
+                Error::usage("`--json` and `--events -` would both write to stdout")
+                    .hint("write the events elsewhere: `--events FILE`"),
+            );
+        }
+        Ok(())
+    }
+}
+
 impl Command {
     /// Does what the command says; answers with its exit code.
     pub(crate) async fn run(&self, globals: &Globals, printer: Printer) -> Result<u8> {

@@ -43,6 +43,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error, &args),
     };
     let printer = Printer::new(&cli.globals);
+    if let Err(error) = cli.globals.check() {
+        printer.error(&error);
+        return ExitCode::from(error.kind.exit_code());
+    }
     diagnostics();
     let result = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -93,14 +97,7 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
                 color: ColorChoice::Never,
                 ..Globals::default()
             };
-            let text = error.render().to_string();
-            let message = text
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .trim_start_matches("error: ")
-                .to_owned();
-            let own = Error::usage(message).hint("shipctl --help");
+            let own = usage_error(&error.render().to_string());
             Printer::new(&globals).error(&own);
             ExitCode::from(own.kind.exit_code())
         }
@@ -111,8 +108,65 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
     }
 }
 
+/// What clap says in paragraphs: the error, tips, the usage, and where help is.
+fn usage_error(text: &str) -> Error {
+    let paragraphs = text.split("\n\n").map(|paragraph| {
+        let lines: Vec<&str> = paragraph.lines().map(str::trim).collect();
+        lines.join(" ").trim().to_owned()
+    });
+    // Where a subcommand is missing, clap shows its help in place of an error.
+    let mut message = "the command line is not complete".to_owned();
+    let mut hints = Vec::new();
+    for paragraph in paragraphs.filter(|paragraph| !paragraph.is_empty()) {
+        if let Some(error) = paragraph.strip_prefix("error: ") {
+            error.clone_into(&mut message);
+        } else if let Some(tip) = paragraph.strip_prefix("tip: ") {
+            hints.extend(tip.split(" tip: ").map(str::to_owned));
+        } else if let Some(usage) = paragraph.strip_prefix("Usage: ") {
+            hints.push(format!("usage: {usage}"));
+        }
+    }
+    hints.push("shipctl --help".to_owned());
+    hints
+        .into_iter()
+        .fold(Error::usage(message), |error, hint| error.hint(hint))
+}
+
 /// Gives an order to a sandbox's world, and answers as its control does; for tests, which read the truth from it.
 #[doc(hidden)]
 pub fn sandbox_order(world: &std::path::Path, order: serde_json::Value) -> serde_json::Value {
     sandbox::order(world, order)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{Cli, usage_error};
+
+    #[test]
+    fn all_that_is_wrong_with_a_command_line_is_in_its_document() {
+        for (line, message, hints) in [
+            (
+                "shipctl freeze staging",
+                "the following required arguments were not provided: --reason <TEXT>",
+                &["usage: shipctl freeze --reason <TEXT> <ENV>", "shipctl --help"][..],
+            ),
+            (
+                "shipctl deploy --dry-rum staging",
+                "unexpected argument '--dry-rum' found",
+                &[
+                    "a similar argument exists: '--dry-run'",
+                    "to pass '--dry-rum' as a value, use '-- --dry-rum'",
+                    "usage: shipctl deploy --dry-run [ENV] [-- <ARGS>...]",
+                    "shipctl --help",
+                ],
+            ),
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            let own = usage_error(&error.render().to_string());
+            assert_eq!(own.message, message);
+            assert_eq!(own.hints, hints);
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Which command lines are understood, and how a wrong one is answered.
 
+use serde_json::json;
+
 use crate::support::TestEnv;
 use crate::support::text::words_of;
 
@@ -139,6 +141,22 @@ fn what_flyctl_may_not_be_told_is_a_wrong_command_line() {
         ran.exits(2).says(flag);
     }
     assert_eq!(env.releases("shop-staging"), 2, "nothing was released");
+}
+
+#[test]
+fn one_document_is_all_that_stands_on_stdout() {
+    let env = TestEnv::sandbox();
+    let ran = env.shipctl(["--sandbox", "verify", "staging", "--json", "--events", "-"]);
+    ran.exits(2);
+    let document = ran.json();
+    assert_eq!(
+        document["message"],
+        "`--json` and `--events -` would both write to stdout"
+    );
+    assert_eq!(
+        document["hints"],
+        json!(["write the events elsewhere: `--events FILE`"])
+    );
 }
 
 /// `-a APP` is for whoever has no checkout; a deploy ships one.
