@@ -90,14 +90,9 @@ async fn service_view(
     let flyctl = session.flyctl(environment).await?;
     let health = session.health(service).unasked();
     let look = Look {
-        service,
-        flyctl: &flyctl,
-        http: &session.http,
-        health: &health,
-        variables: &environment.variables,
         // Which groups there are, without a file.
         remote: service.file.is_none(),
-        ask: false,
+        ..Look::at(session, environment, service, &flyctl, &health)
     };
     let facts = look
         .take()

@@ -325,15 +325,7 @@ async fn service_view(
 async fn facts(session: &Session, environment: &Environment, service: &Service) -> Result<Facts> {
     let flyctl = session.flyctl(environment).await?;
     let health = session.health(service).unasked();
-    let look = Look {
-        service,
-        flyctl: &flyctl,
-        http: &session.http,
-        health: &health,
-        variables: &environment.variables,
-        remote: false,
-        ask: false,
-    };
+    let look = Look::at(session, environment, service, &flyctl, &health);
     look.take()
         .await
         .map_err(|failure| Session::provider_error(environment, &failure))

@@ -201,13 +201,9 @@ async fn prepare<'s>(
     let looks = services.iter().map(|service| async {
         let health = session.health(service);
         let look = Look {
-            service,
-            flyctl: &flyctl,
-            http: &session.http,
-            health: &health,
-            variables: &attempt.environment.variables,
             remote: true,
             ask: true,
+            ..Look::at(session, attempt.environment, service, &flyctl, &health)
         };
         let (facts, secrets) = tokio::join!(look.take(), flyctl.secrets(&service.app));
         facts
@@ -316,13 +312,7 @@ fn job<'s>(
     let job = Job {
         service,
         flyctl: flyctl.clone(),
-        witnesses: FlyWitnesses {
-            app: service.app.clone(),
-            flyctl: flyctl.clone(),
-            http: session.http.clone(),
-            health,
-            verify,
-        },
+        witnesses: FlyWitnesses::new(session, &service.app, flyctl, health, verify),
         releases: facts.releases,
         shipment,
         baseline,

@@ -210,13 +210,9 @@ async fn look(
 ) -> Result<Facts> {
     let health = session.health(service);
     let look = Look {
-        service,
-        flyctl,
-        http: &session.http,
-        health: &health,
-        variables: &environment.variables,
         remote: !recall::knows_app(history, &service.app),
         ask: true,
+        ..Look::at(session, environment, service, flyctl, &health)
     };
     let owner = async {
         match &environment.org {
@@ -341,13 +337,7 @@ fn job<'s>(
     Ok(Job {
         service,
         flyctl: flyctl.clone(),
-        witnesses: FlyWitnesses {
-            app: service.app.clone(),
-            flyctl: flyctl.clone(),
-            http: session.http.clone(),
-            health,
-            verify: service.verify.clone(),
-        },
+        witnesses: FlyWitnesses::new(session, &service.app, flyctl, health, service.verify.clone()),
         releases: facts.releases,
         shipment: Shipment {
             image,

@@ -215,13 +215,8 @@ async fn job<'s>(
     let session = attempt.session;
     let health = session.health(service);
     let look = Look {
-        service,
-        flyctl,
-        http: &session.http,
-        health: &health,
-        variables: &attempt.environment.variables,
         remote: true,
-        ask: false,
+        ..Look::at(session, attempt.environment, service, flyctl, &health)
     };
     let facts = look
         .take()
@@ -278,13 +273,7 @@ async fn job<'s>(
     Ok(Job {
         service,
         flyctl: flyctl.clone(),
-        witnesses: FlyWitnesses {
-            app: service.app.clone(),
-            flyctl: flyctl.clone(),
-            http: session.http.clone(),
-            health,
-            verify,
-        },
+        witnesses: FlyWitnesses::new(session, &service.app, flyctl, health, verify),
         releases: facts.releases,
         shipment: Shipment {
             image: baseline.image.clone(),

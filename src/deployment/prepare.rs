@@ -16,6 +16,7 @@ use crate::provider::fly::Flyctl;
 use crate::provider::fly::call::CallFailure;
 use crate::provider::fly::output::ips::Address;
 use crate::release::Release;
+use crate::session::Session;
 use crate::verification::expectation::PathAuthority;
 use crate::verification::probe::{self, Word};
 
@@ -66,7 +67,26 @@ impl Facts {
     }
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    /// Asks neither instances nor for flyctl's own configuration.
+    pub(crate) fn at(
+        session: &'a Session,
+        environment: &'a Environment,
+        service: &'a Service,
+        flyctl: &'a Flyctl,
+        health: &'a HealthUrl,
+    ) -> Self {
+        Self {
+            service,
+            flyctl,
+            http: &session.http,
+            health,
+            variables: &environment.variables,
+            remote: false,
+            ask: false,
+        }
+    }
+
     /// All calls side by side, then all answers side by side.
     ///
     /// # Errors

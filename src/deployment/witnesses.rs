@@ -4,6 +4,7 @@ use crate::effect::http::{Answer, Http};
 use crate::instance::Instance;
 use crate::project::VerifySettings;
 use crate::provider::fly::Flyctl;
+use crate::session::Session;
 use crate::verification::probe;
 use crate::verification::watch::Witnesses;
 
@@ -32,6 +33,24 @@ pub(crate) struct FlyWitnesses {
     pub(crate) http: Http,
     pub(crate) health: HealthUrl,
     pub(crate) verify: VerifySettings,
+}
+
+impl FlyWitnesses {
+    pub(crate) fn new(
+        session: &Session,
+        app: &str,
+        flyctl: &Flyctl,
+        health: HealthUrl,
+        verify: VerifySettings,
+    ) -> Self {
+        Self {
+            app: app.to_owned(),
+            flyctl: flyctl.clone(),
+            http: session.http.clone(),
+            health,
+            verify,
+        }
+    }
 }
 
 impl Witnesses for FlyWitnesses {
