@@ -10,12 +10,12 @@ use crate::deployment::baseline::Baseline;
 use crate::deployment::course::{self, Options};
 use crate::deployment::event::{Phase, What};
 use crate::deployment::expect::{self, Ground};
-use crate::deployment::forward::{service_start, settle_the_past};
+use crate::deployment::forward::service_start;
 use crate::deployment::job::{Course, Destination, Job, Stage};
 use crate::deployment::prepare::{Facts, Look, settings};
 use crate::deployment::recall;
 use crate::deployment::report::Ending;
-use crate::deployment::supersede;
+use crate::deployment::supersede::{self, Halt};
 use crate::deployment::witnesses::FlyWitnesses;
 use crate::deployment::{configuration, destination, finish, plan, returning, rules, shipment};
 use crate::error::{Error, Result};
@@ -102,15 +102,18 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
     }
     phase.completed("");
 
-    let past = settle_the_past(&attempt, &history, &jobs).await?;
+    let past = supersede::settle_the_past(&attempt, &history, &jobs).await;
+    if let Err(Halt::Failed(error)) = past {
+        return Err(error);
+    }
     attempt.record_start(starts(&attempt, &jobs))?;
     let mut result = match past {
-        Ok(()) => {
+        Err(Halt::Interrupted(interrupted)) => Err(interrupted),
+        _ => {
             let headline = plan::headline(&environment.name, &jobs);
             attempt.emitter.emit(&What::DeploymentStarted { headline });
             course::run(&attempt, &mut jobs, options(request)).await
         }
-        Err(interrupted) => Err(interrupted),
     };
     // An image that is gone from the registry: the next older candidate, and it says so (DESIGN 7).
     let mut gone: Vec<String> = Vec::new();

@@ -12,8 +12,9 @@ use crate::deployment::expect::{self, Ground};
 use crate::deployment::job::{Course, Job, Shipment};
 use crate::deployment::prepare::{Facts, Look};
 use crate::deployment::recall;
+use crate::deployment::supersede::{self, Halt};
 use crate::deployment::witnesses::FlyWitnesses;
-use crate::deployment::{configuration, destination, finish, plan, rules, shipment, supersede};
+use crate::deployment::{configuration, destination, finish, plan, rules, shipment};
 use crate::error::{Error, Result};
 use crate::project::policy::bound;
 use crate::project::{Environment, Service};
@@ -111,10 +112,14 @@ pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
     phase.completed("");
 
     let started = jobs.iter().map(|job| service_start(&attempt, job)).collect();
-    let past = settle_the_past(&attempt, &history, &jobs).await?;
+    let past = supersede::settle_the_past(&attempt, &history, &jobs).await;
+    if let Err(Halt::Failed(error)) = past {
+        return Err(error);
+    }
     attempt.record_start(started)?;
     let result = match past {
-        Ok(()) => {
+        Err(Halt::Interrupted(interrupted)) => Err(interrupted),
+        _ => {
             if passed.lifts_freeze {
                 session.lift_freeze(environment)?;
             }
@@ -130,45 +135,10 @@ pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
             )
             .await
         }
-        Err(interrupted) => Err(interrupted),
     };
     let report = finish::finish(&mut attempt, &mut jobs, result).await;
     finish::print(&attempt, &report);
     Ok(report.exit_code)
-}
-
-/// What was cut off before is ended, its leases and migrations waited for.
-///
-/// # Errors
-/// Where a migration outlasts the deadline; a signal meanwhile is the inner one.
-pub(crate) async fn settle_the_past(
-    attempt: &Attempt<'_>,
-    history: &History,
-    jobs: &[Job<'_>],
-) -> Result<std::result::Result<(), course::Interrupted>> {
-    let phase_of_waits = attempt.emitter.within(Phase::Ship);
-    let unfinished = rules::unfinished(history);
-    let mut alone = recall::interrupted_ago(history).filter(|_| unfinished.is_empty());
-    for unfinished in &unfinished {
-        // The leases of the one that was left alone last live longest.
-        let since = supersede::supersede(attempt, unfinished).await;
-        alone = Some(alone.map_or(since, |alone| alone.min(since)));
-    }
-    if let Some(alone) = alone
-        && let Err(interrupted) = supersede::wait_for_leases(attempt, &phase_of_waits, alone).await
-    {
-        return Ok(Err(interrupted));
-    }
-    // What was cut off may have begun its migration after the first look.
-    let may_run =
-        |job: &&Job<'_>| job.migration_runs || (!unfinished.is_empty() && job.shipment.release_command);
-    for job in jobs.iter().filter(may_run) {
-        let waited = supersede::wait_for_migration(attempt, &phase_of_waits, job).await?;
-        if waited.is_err() {
-            return Ok(waited);
-        }
-    }
-    Ok(Ok(()))
 }
 
 async fn prepare<'s>(

@@ -7,13 +7,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::deployment::attempt::Attempt;
 use crate::deployment::course::{Interrupted, talk};
-use crate::deployment::event::Running;
+use crate::deployment::event::{Phase, Running};
 use crate::deployment::job::Job;
-use crate::deployment::recall;
 use crate::deployment::ship::LEASE;
+use crate::deployment::{recall, rules};
 use crate::effect::http::Answer;
 use crate::effect::{clock, process};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::instance::{Instance, InstanceState};
 use crate::project::VersionField;
 use crate::state::history::{History, Unfinished};
@@ -29,9 +29,52 @@ const GRACE: Duration = Duration::from_secs(10);
 /// takes at most its wait timeout, and until then it refreshes its leases.
 const OUTLIVES: Duration = Duration::from_secs(300);
 
+/// Why nothing is shipped after what was cut off before.
+pub(crate) enum Halt {
+    Interrupted(Interrupted),
+    /// A migration outlasts the deadline.
+    Failed(Error),
+}
+
+impl Halt {
+    /// While no flyctl runs.
+    fn of(signal: u8) -> Self {
+        Self::Interrupted(Interrupted {
+            signal,
+            children: Vec::new(),
+        })
+    }
+}
+
+/// Ends what was cut off before, and waits for its leases and migrations.
+pub(crate) async fn settle_the_past(
+    attempt: &Attempt<'_>,
+    history: &History,
+    jobs: &[Job<'_>],
+) -> Result<(), Halt> {
+    let phase_of_waits = attempt.emitter.within(Phase::Ship);
+    let unfinished = rules::unfinished(history);
+    let mut alone = recall::interrupted_ago(history).filter(|_| unfinished.is_empty());
+    for unfinished in &unfinished {
+        // The leases of the one that was left alone last live longest.
+        let since = supersede(attempt, unfinished).await;
+        alone = Some(alone.map_or(since, |alone| alone.min(since)));
+    }
+    if let Some(alone) = alone {
+        wait_for_leases(attempt, &phase_of_waits, alone).await?;
+    }
+    // What was cut off may have begun its migration after the first look.
+    let may_run =
+        |job: &&Job<'_>| job.migration_runs || (!unfinished.is_empty() && job.shipment.release_command);
+    for job in jobs.iter().filter(may_run) {
+        wait_for_migration(attempt, &phase_of_waits, job).await?;
+    }
+    Ok(())
+}
+
 /// Ends what is left of it and records it as `abandoned`. Answers with how long its leases have been left
 /// alone; for ever, where no flyctl was started.
-pub(crate) async fn supersede(attempt: &Attempt<'_>, unfinished: &Unfinished) -> Duration {
+async fn supersede(attempt: &Attempt<'_>, unfinished: &Unfinished) -> Duration {
     let mut alone = Duration::MAX;
     let start = &unfinished.start;
     attempt.emitter.warn(format!(
@@ -117,11 +160,7 @@ pub(crate) fn unreached(
 }
 
 /// Waits for leases that our own flyctl could not give back.
-pub(crate) async fn wait_for_leases(
-    attempt: &Attempt<'_>,
-    phase: &Running,
-    since: Duration,
-) -> std::result::Result<(), Interrupted> {
+async fn wait_for_leases(attempt: &Attempt<'_>, phase: &Running, since: Duration) -> Result<(), Halt> {
     let Some(left) = LEASE.checked_sub(since).filter(|left| !left.is_zero()) else {
         return Ok(());
     };
@@ -132,20 +171,13 @@ pub(crate) async fn wait_for_leases(
     say();
     tokio::select! {
         () = sleep_until(until) => Ok(()),
-        signal = interrupts.next() => Err(Interrupted { signal, children: Vec::new() }),
+        signal = interrupts.next() => Err(Halt::of(signal)),
         () = talk(say) => Ok(()),
     }
 }
 
 /// A second migration never starts beside one that runs (DESIGN 5): waits for its machine.
-///
-/// # Errors
-/// Where it still runs when the time of this deployment is over; a signal meanwhile is the inner one.
-pub(crate) async fn wait_for_migration(
-    attempt: &Attempt<'_>,
-    phase: &Running,
-    job: &Job<'_>,
-) -> Result<std::result::Result<(), Interrupted>> {
+async fn wait_for_migration(attempt: &Attempt<'_>, phase: &Running, job: &Job<'_>) -> Result<(), Halt> {
     let mut interrupts = attempt.interrupts.clone();
     let mut seen = String::from("a release command was still running when last seen");
     loop {
@@ -156,26 +188,27 @@ pub(crate) async fn wait_for_migration(
                 .map(|machine| format!("{} in {}", machine.id, machine.region))
                 .collect();
             if running.is_empty() {
-                return Ok(Ok(()));
+                return Ok(());
             }
             seen = format!("a release command still runs on {}", running.join(", "));
         }
         if Instant::now() >= attempt.deadline {
             let limit = attempt.timeout.as_secs();
-            return Err(Error::new(
+            let error = Error::new(
                 ErrorKind::Inconclusive,
                 format!("{seen}, after {limit} s; nothing was changed"),
-            )
-            .hint("give it longer with `--timeout`")
-            .hint(format!(
-                "or end it, if it hangs: flyctl machine list -a {0}; flyctl machine stop ID -a {0}",
-                job.app()
+            );
+            return Err(Halt::Failed(error.hint("give it longer with `--timeout`").hint(
+                format!(
+                    "or end it, if it hangs: flyctl machine list -a {0}; flyctl machine stop ID -a {0}",
+                    job.app()
+                ),
             )));
         }
         phase.waiting(format!("{seen}; waiting for it"));
         tokio::select! {
             () = sleep(Duration::from_secs(2)) => {}
-            signal = interrupts.next() => return Ok(Err(Interrupted { signal, children: Vec::new() })),
+            signal = interrupts.next() => return Err(Halt::of(signal)),
         }
     }
 }
