@@ -2,11 +2,13 @@
 
 mod demo;
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::cli::Globals;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::output::Printer;
 use crate::output::{BOLD, paint};
 use crate::sandbox::Sandbox;
@@ -66,6 +68,7 @@ pub(crate) async fn run(args: &SandboxArgs, globals: &Globals, printer: Printer)
     let apps = seeds(&session.project);
     let names: Vec<String> = apps.iter().map(|one| one.app.clone()).collect();
     if matches!(args.command, SandboxCommand::Reset) {
+        unused(&root, &names)?;
         Sandbox::reset(&root).map_err(unusable)?;
         if root.exists() {
             std::fs::remove_dir_all(&root).map_err(unusable)?;
@@ -108,4 +111,22 @@ pub(crate) async fn run(args: &SandboxArgs, globals: &Globals, printer: Printer)
     }
     interrupted.await;
     Ok(0)
+}
+
+/// A deployment that runs would go on in a world that is gone.
+fn unused(root: &Path, apps: &[String]) -> Result<()> {
+    let locks = Home::sandbox(root).locks();
+    for app in apps {
+        if let Some(holder) = locks.holder(app)?.filter(|holder| holder.alive) {
+            return Err(Error::new(
+                ErrorKind::Locked,
+                format!(
+                    "the sandbox is in use: `{app}` is held by a deployment that runs: {}",
+                    holder.sentence()
+                ),
+            )
+            .hint("wait for it to end, or interrupt it"));
+        }
+    }
+    Ok(())
 }

@@ -1,5 +1,8 @@
 //! The sandbox as a newcomer meets it.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::support::TestEnv;
 
 #[test]
@@ -18,6 +21,21 @@ fn reset_begins_anew() {
     env.shipctl(["--sandbox", "status", "staging"])
         .succeeds()
         .says("staging: v2 (shop-staging:v2), never verified here");
+}
+
+#[test]
+fn a_world_that_is_in_use_is_not_forgotten() {
+    let env = TestEnv::sandbox();
+    let image = "registry.fly.io/shop:v3-hang";
+    let mut deploy = env.start(["--sandbox", "deploy", "staging", "--image", image]);
+    TestEnv::until("the release was made", || env.releases("shop-staging") == 3);
+    env.shipctl(["sandbox", "reset"]).exits(5).says(
+        "SANDBOX error: the sandbox is in use: `shop-staging` is held by a deployment that runs: dev since ",
+    );
+    let pid = Pid::from_raw(deploy.id().try_into().unwrap());
+    kill(pid, Signal::SIGINT).unwrap();
+    assert_eq!(deploy.wait().unwrap().code(), Some(130));
+    env.shipctl(["sandbox", "reset"]).succeeds();
 }
 
 #[test]
