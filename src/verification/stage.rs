@@ -352,7 +352,7 @@ pub(super) fn good(version: &str) -> Answer {
     json_body(200, &json!({"status": "healthy", "version": version}))
 }
 
-fn expectation(baseline: Vec<Instance>) -> Expectation {
+pub(super) fn expectation(baseline: Vec<Instance>) -> Expectation {
     let names = |word: &str| Names {
         words: [word.to_owned()].into(),
         ..Names::default()

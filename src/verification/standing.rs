@@ -452,3 +452,7 @@ fn unless_unreached(standing: Standing, unreached: bool) -> Standing {
         standing => standing,
     }
 }
+
+#[cfg(test)]
+#[path = "standing_tests.rs"]
+mod tests;

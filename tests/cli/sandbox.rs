@@ -29,9 +29,9 @@ fn a_world_that_is_in_use_is_not_forgotten() {
     let image = "registry.fly.io/shop:v3-hang";
     let mut deploy = env.start(["--sandbox", "deploy", "staging", "--image", image]);
     TestEnv::until("the release was made", || env.releases("shop-staging") == 3);
-    env.shipctl(["sandbox", "reset"]).exits(5).says(
-        "error: the sandbox is in use: `shop-staging` is held by a deployment that runs: dev since ",
-    );
+    env.shipctl(["sandbox", "reset"])
+        .exits(5)
+        .says("error: the sandbox is in use: `shop-staging` is held by a deployment that runs: dev since ");
     let pid = Pid::from_raw(deploy.id().try_into().unwrap());
     kill(pid, Signal::SIGINT).unwrap();
     assert_eq!(deploy.wait().unwrap().code(), Some(130));

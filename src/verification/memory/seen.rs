@@ -52,7 +52,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn new(instance: &Instance, now: Instant) -> Self {
+    pub(crate) fn new(instance: &Instance, now: Instant) -> Self {
         let newest_event = newest(instance, |_| true).unwrap_or(i64::MIN);
         let mut seen = Self {
             instance: instance.clone(),
