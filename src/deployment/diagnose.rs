@@ -11,6 +11,8 @@ use tokio::time::timeout;
 use crate::deployment::attempt::Attempt;
 use crate::deployment::event::Phase;
 use crate::deployment::job::{Job, Stage};
+use crate::release::AppSecret;
+use crate::rollback;
 use crate::secret::sanitise;
 
 /// The longest that a diagnosis may take (DESIGN 5).
@@ -18,14 +20,22 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Log lines that are shown and kept.
 const LINES: usize = 30;
 
-/// The log of one service, on its way.
+/// What explains how the services ended, on its way.
 pub(crate) struct Diagnosis {
-    logs: Vec<(usize, JoinHandle<Vec<String>>)>,
+    services: Vec<Asked>,
 }
 
-/// Asks for the logs of what failed; the answers are waited for in [`finish`].
+/// What was asked of one service.
+struct Asked {
+    index: usize,
+    log: JoinHandle<Vec<String>>,
+    /// Without them where they could not be listed in time.
+    secrets: JoinHandle<Option<Vec<AppSecret>>>,
+}
+
+/// Asks for logs and secrets of what failed; the answers are waited for in [`finish`].
 pub(crate) fn start(attempt: &Attempt<'_>, jobs: &[Job<'_>]) -> Diagnosis {
-    let logs = jobs
+    let services = jobs
         .iter()
         .enumerate()
         .filter(|(_, job)| {
@@ -47,10 +57,16 @@ pub(crate) fn start(attempt: &Attempt<'_>, jobs: &[Job<'_>]) -> Diagnosis {
                     .map(|line| redactor.redact(&sanitise(line)))
                     .collect()
             };
-            (index, tokio::spawn(asking))
+            let (flyctl, app) = (job.flyctl.clone(), job.service.app.clone());
+            let secrets = async move { timeout(LIMIT, flyctl.secrets(&app)).await.ok()?.ok() };
+            Asked {
+                index,
+                log: tokio::spawn(asking),
+                secrets: tokio::spawn(secrets),
+            }
         })
         .collect();
-    Diagnosis { logs }
+    Diagnosis { services }
 }
 
 /// The first instance with something bad against it.
@@ -72,16 +88,19 @@ fn failed_instance(job: &Job<'_>) -> Option<String> {
 
 /// Takes what came and writes the bundle; nothing here may stop a deployment.
 pub(crate) async fn finish(attempt: &Attempt<'_>, jobs: &mut [Job<'_>], diagnosis: Diagnosis) {
-    if diagnosis.logs.is_empty() {
+    if diagnosis.services.is_empty() {
         return;
     }
     let phase = attempt
         .emitter
         .start(Phase::Diagnose, "gathering what explains it");
     let mut bundle: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for (index, log) in diagnosis.logs {
-        let job = &mut jobs[index];
-        let log = log.await.unwrap_or_default();
+    for asked in diagnosis.services {
+        let job = &mut jobs[asked.index];
+        let log = asked.log.await.unwrap_or_default();
+        let secrets = asked.secrets.await.unwrap_or_default();
+        let left = secrets.and_then(|secrets| left_by_a_return(job, &secrets));
+        job.course.warnings.extend(left);
         job.course.log = telling(&log, &attempt.started_at);
         let name = &job.service.name;
         let course = &job.course;
@@ -142,6 +161,13 @@ pub(crate) async fn finish(attempt: &Attempt<'_>, jobs: &mut [Job<'_>], diagnosi
             phase.failed("");
         }
     }
+}
+
+fn left_by_a_return(job: &Job<'_>, secrets: &[AppSecret]) -> Option<String> {
+    let back = job.destination.as_ref().ok()?;
+    let number = back.release?;
+    let then = format!("{number} ({})", back.image.short());
+    rollback::secrets_left_by_a_return(secrets, number, &then, &job.releases)
 }
 
 /// The lines since the deployment began, as far as their times can be read; what repeats is counted. Where the clocks

@@ -12,5 +12,5 @@ mod serving;
 pub(crate) use candidate::Candidate;
 pub(crate) use pick::{Answer, Pick, Question, Rule, pick};
 pub(crate) use returning::{ReturnQuestion, ReturnTarget, return_target};
-pub(crate) use secrets::secrets_since;
+pub(crate) use secrets::{secrets_left_by_a_return, secrets_since};
 pub(crate) use serving::Running;

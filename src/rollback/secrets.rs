@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::release::{AppSecret, Release};
+use crate::release::{AppSecret, Release, ReleaseNumber};
 use crate::rollback::candidate::Candidate;
 
 /// A handful is read; the rest is counted.
@@ -32,21 +32,40 @@ pub(crate) fn secrets_since(
     let Some(shipped) = shipped_at(target, releases) else {
         return unknown("nothing says when that was shipped");
     };
-    let since: Vec<&AppSecret> = secrets
-        .iter()
-        .filter(|secret| secret.set_at.is_some_and(|at| at > shipped))
-        .collect();
-    match since.as_slice() {
+    match set_after(secrets, shipped).as_slice() {
         [] if secrets.iter().any(|secret| secret.set_at.is_none()) => {
             unknown("this flyctl does not say when they were")
         }
+        since => named(since, &then, "a rollback"),
+    }
+}
+
+/// What a return leaves as it is, where that is known: a release that was good before may fail by a secret of now.
+pub(crate) fn secrets_left_by_a_return(
+    secrets: &[AppSecret],
+    number: ReleaseNumber,
+    then: &str,
+    releases: &[Release],
+) -> Option<String> {
+    let listed = releases.iter().find(|release| release.number == number)?;
+    let shipped = listed.created_at.parse().ok()?;
+    named(&set_after(secrets, shipped), then, "a return")
+}
+
+fn set_after(secrets: &[AppSecret], shipped: Timestamp) -> Vec<&AppSecret> {
+    let is_later = |secret: &&AppSecret| secret.set_at.is_some_and(|at| at > shipped);
+    secrets.iter().filter(is_later).collect()
+}
+
+fn named(since: &[&AppSecret], then: &str, way_back: &str) -> Option<String> {
+    match since {
         [] => None,
         [secret] => Some(format!(
-            "the secret `{}` was set after {then}: a rollback leaves it as it is",
+            "the secret `{}` was set after {then}: {way_back} leaves it as it is",
             secret.name
         )),
         several => Some(format!(
-            "the secrets {} were set after {then}: a rollback leaves them as they are",
+            "the secrets {} were set after {then}: {way_back} leaves them as they are",
             names(several)
         )),
     }
@@ -76,7 +95,7 @@ fn names(secrets: &[&AppSecret]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::secrets_since;
+    use super::{secrets_left_by_a_return, secrets_since};
     use crate::release::{AppSecret, Image, Release, ReleaseNumber, ReleaseStatus};
     use crate::rollback::Candidate;
     use crate::state::testing::{APP, Entry, TestLedger, image};
@@ -154,6 +173,23 @@ mod tests {
         ] {
             let told = said(Some(&secrets(&set)), &target(), &[first(THEN)]);
             assert_eq!(told, wanted, "{set:?}");
+        }
+    }
+
+    #[test]
+    fn a_return_names_what_is_known_alone() {
+        for (set, number, wanted) in [
+            (
+                vec![("A", BEFORE), ("B", SINCE)],
+                1,
+                Some("the secret `B` was set after v1: a return leaves it as it is"),
+            ),
+            (vec![("A", BEFORE), ("B", None)], 1, None),
+            (vec![("B", SINCE)], 9, None),
+        ] {
+            let secrets = secrets(&set);
+            let said = secrets_left_by_a_return(&secrets, ReleaseNumber(number), "v1", &[first(THEN)]);
+            assert_eq!(said.as_deref(), wanted, "{set:?}");
         }
     }
 

@@ -232,6 +232,20 @@ fn fault_81_secrets_that_were_set_since_are_named() {
     }
 }
 
+/// What was staged comes with the bad release, and stays when that is left.
+#[test]
+fn fault_81_secrets_that_a_return_leaves_are_named() {
+    let scene = Scene::builder().timeout("5s").ready();
+    set_secret(&scene, "OLD_KEY=correct-horse");
+    scene.ship("v2");
+    set_secret(&scene, "API_KEY=battery-staple");
+    let ended = scene.deploy("v3-unhealthy").run();
+    let warning = "the secret `API_KEY` was set after v2 (shop:v2): a return leaves it as it is";
+    holds(&warnings(&ended.concludes("rolled_back", 7)), &[warning]);
+    ended.never_says("battery-staple");
+    scene.truth().serves("shop", "v2", 2);
+}
+
 #[test]
 fn fault_81_secrets_that_cannot_be_listed_stop_nothing() {
     let scene = Scene::builder().ready();
