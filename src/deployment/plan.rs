@@ -98,6 +98,8 @@ struct ServicePlan {
     digest: Option<String>,
     builds: bool,
     configuration: Option<String>,
+    /// It says the same as the file of today; `null` where there is none.
+    configuration_is_todays: Option<bool>,
     strategy: Option<String>,
     release_command: bool,
     serving: Option<String>,
@@ -156,6 +158,7 @@ fn service(job: &Job<'_>, no_rollback: bool) -> ServicePlan {
             .configuration
             .as_ref()
             .map(|configuration| configuration.file.clone()),
+        configuration_is_todays: is_todays(job),
         strategy: job
             .shipment
             .strategy
@@ -182,6 +185,23 @@ fn service(job: &Job<'_>, no_rollback: bool) -> ServicePlan {
     }
 }
 
+/// Whether what is shipped is formed by the file of today.
+fn is_todays(job: &Job<'_>) -> Option<bool> {
+    let shipped = job.shipment.configuration.as_ref()?;
+    let file = job.service.file.as_ref()?;
+    Some(shipped.text == file.text)
+}
+
+/// Which configuration it is, for people.
+fn configuration(service: &ServicePlan) -> String {
+    match (&service.configuration, service.configuration_is_todays) {
+        (None, _) => "the configuration that Fly has".to_owned(),
+        (Some(file), Some(true)) => file.clone(),
+        (Some(file), Some(false)) => format!("{file} as it was for that release, not as it is today"),
+        (Some(file), None) => format!("{file}, as it was last known"),
+    }
+}
+
 fn words(view: &PlanView, bake: Duration, width: usize) -> String {
     let mut out = format!(
         "{} {}: nothing has been changed, this is the plan\n",
@@ -197,13 +217,7 @@ fn words(view: &PlanView, bake: Duration, width: usize) -> String {
         };
         let lines = [
             ("ship", format!("{what} to {}", service.app)),
-            (
-                "with",
-                service
-                    .configuration
-                    .clone()
-                    .unwrap_or_else(|| "the configuration that Fly has".to_owned()),
-            ),
+            ("with", configuration(service)),
             (
                 "over",
                 match (&service.serving, service.instances) {
