@@ -2,9 +2,15 @@
 //!
 //! Pure: one moment of [`Memory`] and the [`Expectation`] in, a decision or what is still missing out.
 
+#[cfg(test)]
+mod moment;
 mod numbers;
 mod report;
+#[cfg(test)]
+mod silence_tests;
 mod sleep;
+#[cfg(test)]
+mod time_tests;
 
 use std::collections::BTreeMap;
 
@@ -350,7 +356,7 @@ impl<'a> Bench<'a> {
             .iter()
             .filter(|(seen, _)| seen.was_good.is_some())
             .filter_map(|(seen, _)| {
-                let crashed = !seen.crashes.is_empty() && seen.crashes.last() > seen.crash_when_good.as_ref();
+                let crashed = seen.crashes.last() > seen.crash_when_good.as_ref();
                 let bad = match self.standing(seen) {
                     _ if crashed => Some(format!("it crashed{}", last_exit(&seen.instance))),
                     Standing::Pending {

@@ -122,3 +122,7 @@ impl Bench<'_> {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "numbers_tests.rs"]
+mod tests;

@@ -227,14 +227,13 @@ impl Bench<'_> {
         warnings
     }
 
-    /// Answers were good and none named a version.
+    /// None of the good answers named a version.
     fn nameless(&self) -> bool {
         self.expectation.identity.mode != Identity::Off
-            && self.counted.iter().any(|(seen, _)| seen.answers.good > 0)
             && self
                 .counted
                 .iter()
-                .all(|(seen, _)| seen.answers.good == 0 || seen.answers.nameless)
+                .all(|(seen, _)| seen.answers.report.good == 0 || seen.answers.nameless)
     }
 }
 
@@ -257,3 +256,7 @@ fn report(seen: &Seen, group: &GroupExpectation) -> InstanceReport {
         ..InstanceReport::unasked(instance)
     }
 }
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

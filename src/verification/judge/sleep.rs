@@ -146,3 +146,7 @@ impl<'a> Bench<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "sleep_tests.rs"]
+mod tests;
