@@ -77,9 +77,9 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
     let apps: Vec<String> = jobs.iter().map(|job| job.service.app.clone()).collect();
     if request.lock_wait.is_zero() {
         // Before a person is asked for something that cannot be done.
-        session.locks().unheld(&apps)?;
+        session.locks().unheld(&apps, &environment.name)?;
     }
-    rules::consent(&attempt, request, &jobs, &picks, &history).await?;
+    rules::consent(&attempt, request, &jobs, &picks, &history, false).await?;
 
     let phase = attempt.emitter.start(Phase::Lock, "");
     let (locks, waited) = match session.lock(&attempt, &apps, request.lock_wait).await {
@@ -90,17 +90,17 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
         }
     };
     attempt.locks = Some(locks);
+    phase.completed("");
     if waited || rules::has_moved(&attempt, &history, looked) {
-        let (agreed, served) = (picks, plan::summary(&jobs));
+        let (shown, served) = (picks, plan::summary(&jobs));
         (jobs, picks, history) = prepare(&attempt, request, &services, &[]).await?;
-        // A yes was for what was shown; where another release serves by now, or another is the target, it is asked again.
-        let is_same = |(now, then): (&Pick, &Pick)| now.target.is_same_as(&then.target);
-        if plan::summary(&jobs) != served || !picks.iter().zip(&agreed).all(is_same) {
+        let is_another = rules::still_meant(&attempt, request, &jobs, &picks, &shown)?;
+        // A yes was for what was shown.
+        if is_another || plan::summary(&jobs) != served {
             say(&attempt, &picks);
-            rules::consent(&attempt, request, &jobs, &picks, &history).await?;
+            rules::consent(&attempt, request, &jobs, &picks, &history, is_another).await?;
         }
     }
-    phase.completed("");
 
     let past = supersede::settle_the_past(&attempt, &history, &jobs).await;
     if let Err(Halt::Failed(error)) = past {

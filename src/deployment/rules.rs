@@ -6,10 +6,9 @@ use tokio::time::Instant;
 
 use crate::deployment::attempt::{Attempt, Seen};
 use crate::deployment::backward::Request as RollbackRequest;
-use crate::deployment::configuration;
 use crate::deployment::forward::Request;
 use crate::deployment::job::Job;
-use crate::deployment::recall;
+use crate::deployment::{configuration, plan, recall};
 use crate::effect::clock;
 use crate::error::{Error, Result};
 use crate::output::Printer;
@@ -152,6 +151,7 @@ pub(crate) async fn consent(
     jobs: &[Job<'_>],
     picks: &[Pick],
     history: &History,
+    is_another: bool,
 ) -> Result<()> {
     let environment = attempt.environment;
     let unverified = picks.iter().any(|pick| !pick.target.verified);
@@ -160,7 +160,7 @@ pub(crate) async fn consent(
         let configuration = job.shipment.configuration.as_ref();
         configuration.is_none_or(|configuration| configuration.redacted.is_empty())
     };
-    let asked = environment.protected || unverified || !jobs.iter().all(is_whole);
+    let asked = is_another || environment.protected || unverified || !jobs.iter().all(is_whole);
     let what: Vec<String> = jobs
         .iter()
         .zip(picks)
@@ -206,6 +206,46 @@ pub(crate) async fn consent(
             None => format!("shipctl rollback {} --yes", environment.name),
         })),
     }
+}
+
+/// Where others shipped, or went back, since the first look, the target may be another one by now: what was to be left may
+/// be gone already, and this rollback would go past what serves. Only a person can say whether it is still meant.
+///
+/// Answers with whether the target is another one.
+///
+/// # Errors
+/// Where it is, and nobody can be asked.
+pub(crate) fn still_meant(
+    attempt: &Attempt<'_>,
+    request: &RollbackRequest,
+    jobs: &[Job<'_>],
+    picks: &[Pick],
+    shown: &[Pick],
+) -> Result<bool> {
+    let is_same = |(now, then): (&Pick, &Pick)| now.target.is_same_as(&then.target);
+    if picks.iter().zip(shown).all(is_same) {
+        return Ok(false);
+    }
+    let names = |picks: &[Pick]| {
+        let names: Vec<String> = picks.iter().map(|pick| pick.target.name()).collect();
+        names.join(", ")
+    };
+    let changed = format!(
+        "somebody was faster: {} now. This rollback would go to {}, and no longer to {}",
+        plan::summary(jobs),
+        names(picks),
+        names(shown)
+    );
+    if request.yes || !attempt.session.printer.interactive {
+        let environment = &attempt.environment.name;
+        return Err(Error::refused(changed)
+            .hint(format!(
+                "nothing was changed; what serves: shipctl status {environment}"
+            ))
+            .hint(format!("if it is still meant: shipctl rollback {environment}")));
+    }
+    attempt.emitter.warn(changed);
+    Ok(true)
 }
 
 /// After a person's rollback forward deploys are held off until `unfreeze` (DESIGN 7).

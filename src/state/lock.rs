@@ -108,17 +108,12 @@ impl Holder {
         text
     }
 
-    /// The refusal of a command that needs the lock (exit 5).
-    pub(crate) fn error(&self) -> Error {
+    /// The refusal of a command that needs the lock for `environment` (exit 5); who holds it may call the app otherwise.
+    pub(crate) fn error(&self, environment: &str) -> Error {
         let error = Error::new(
             ErrorKind::Locked,
             format!("`{}` is locked by {}", self.app, self.sentence()),
         );
-        let environment = if self.environment.is_empty() {
-            "ENV"
-        } else {
-            &self.environment
-        };
         if self.manual {
             error.hint(format!(
                 "run `shipctl lock release {environment}` once that is over"
@@ -222,7 +217,7 @@ impl Locks {
                 };
                 let now = tokio::time::Instant::now();
                 if now >= until {
-                    return Err(holder.error());
+                    return Err(holder.error(&claim.environment));
                 }
                 if told.as_ref() != Some(&holder) {
                     on_wait(&holder);
@@ -240,7 +235,7 @@ impl Locks {
     /// Of kind `Locked` with the holder.
     pub(crate) fn acquire_manually(&self, app: &str, claim: &Claim) -> Result<Holder> {
         match self.try_acquire(app, claim)? {
-            Attempt::Held(holder) => Err(holder.error()),
+            Attempt::Held(holder) => Err(holder.error(&claim.environment)),
             Attempt::Ours(mut guard) => {
                 let words = claim.words(true, &Uuid::now_v7().to_string());
                 let file = guard.file.take();
@@ -306,10 +301,10 @@ impl Locks {
     ///
     /// # Errors
     /// Of kind `Locked` with the holder.
-    pub(crate) fn unheld(&self, apps: &[String]) -> Result<()> {
+    pub(crate) fn unheld(&self, apps: &[String], environment: &str) -> Result<()> {
         for app in apps {
             if let Some(holder) = self.holder(app)?.filter(Holder::holds) {
-                return Err(holder.error());
+                return Err(holder.error(environment));
             }
         }
         Ok(())
@@ -506,7 +501,7 @@ mod tests {
             panic!("two hold it");
         };
         assert!(holder.alive && !holder.manual);
-        let error = holder.error();
+        let error = holder.error("production");
         assert_eq!(error.kind, ErrorKind::Locked);
         assert_eq!(
             error.message,

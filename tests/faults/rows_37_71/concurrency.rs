@@ -57,6 +57,43 @@ fn fault_37_one_that_waits_sees_what_the_other_left() {
     scene.truth().serves("shop", "v3", 2);
 }
 
+/// What the rollback was to leave is gone when its turn comes; the next target would be one too far.
+#[test]
+fn fault_82_a_rollback_waits_for_a_deploy_that_returns_by_itself() {
+    let scene = Scene::builder().speed(4.0).timeout("8s").ready();
+    scene.ship("v2");
+    let mut bad = scene.deploy("v3-unhealthy").start();
+    bad.wait_until("a machine moves", || {
+        scene.truth().tags("shop").contains(&"v3-unhealthy".to_owned())
+    });
+    let waiting = scene.rollback().args(["--lock-wait", "60s"]).start();
+    bad.wait().concludes("rolled_back", 7);
+    let ended = waiting.wait();
+    let refusal = ended.refuses("refused", 3);
+    holds(
+        &refusal["message"].to_string(),
+        &[
+            "somebody was faster: ",
+            "would go to v1 (shop:v1), and no longer to v2 (shop:v2)",
+        ],
+    );
+    scene.truth().serves("shop", "v2", 2);
+}
+
+/// It is still what was meant: the deploy that was waited for left what the rollback goes away from.
+#[test]
+fn fault_82_a_rollback_waits_for_a_deploy_that_stays() {
+    let scene = slow();
+    let mut running = scene.deploy("v2").start();
+    running.wait_until("a machine moves", || {
+        scene.truth().tags("shop").contains(&"v2".to_owned())
+    });
+    let waiting = scene.rollback().args(["--lock-wait", "60s"]).start();
+    running.wait().concludes("verified", 0);
+    waiting.wait().concludes("verified", 0);
+    scene.truth().serves("shop", "v1", 2);
+}
+
 /// What is half done is nobody's fault yet, and whoever deploys will say what became of it.
 #[test]
 fn fault_79_looked_at_while_somebody_deploys() {
