@@ -301,7 +301,7 @@ impl Memory {
         }
     }
 
-    /// A sleeper is to be awake: its deadline runs from here.
+    /// A sleeper is to be awake: its deadline runs from here, and if it was good before, it has to be so again.
     pub(crate) fn note_roused(&mut self, id: &str, now: Instant) {
         if let Some(seen) = self.instances.get_mut(id)
             && !seen.roused
@@ -309,6 +309,7 @@ impl Memory {
             seen.roused = true;
             seen.anchor = seen.anchor.max(now);
             seen.answers = Answers::default();
+            (seen.was_good, seen.evidence_when_good) = (None, None);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::moment::Moment;
 use crate::instance::{Instance, InstanceState};
 use crate::verification::expectation::Kind;
-use crate::verification::stage::{Stage, autostop, event, good, instance, response, stopped};
+use crate::verification::stage::{Stage, autostop, check, event, good, instance, response, stopped};
 use crate::verification::{Evidence, Verdict};
 
 fn asleep(one: &mut Instance) {
@@ -148,6 +148,44 @@ fn how_many_sleepers_are_woken() {
     assert!(sleepers().listed(20).at(20).rouse.is_empty(), "flyctl works");
     let stale = sleepers().listed(20).ended(21);
     assert!(stale.at(22).rouse.is_empty(), "listed before flyctl ended");
+}
+
+/// DESIGN 6: sleepers are started until as many are awake as have to be, also one that was good before it slept.
+#[tokio::test(start_paused = true)]
+async fn what_has_to_be_awake_and_sleeps_in_the_bake_is_woken_again() {
+    let bake = Duration::from_secs(10);
+    let sleeps = || {
+        group(&["a"], &[], 1)
+            .cast(|cast| cast.wakes = false)
+            .at(Duration::from_secs(3), |cast| asleep(cast.get("a")))
+    };
+    let well = sleeps().at(Duration::from_secs(12), |cast| {
+        cast.get("a").checks = vec![check("passing")];
+    });
+    let came = well.play(bake).await;
+    assert_eq!(
+        came.judgement.verdict,
+        Verdict::Verified,
+        "{:?}",
+        came.judgement.reasons
+    );
+    assert_eq!(well.cast.lock().unwrap().started, ["a"]);
+    assert!(
+        came.after >= Duration::from_secs(12) + bake,
+        "baked anew: {:?}",
+        came.after
+    );
+
+    let sick = sleeps().at(Duration::from_secs(7), |cast| {
+        cast.answers = vec![("*", response(503, &[], ""))];
+    });
+    let came = sick.play(bake).await;
+    assert_eq!(came.judgement.verdict, Verdict::Refuted);
+    assert!(
+        came.judgement.reasons[0].starts_with("instance a (fra): answers 503"),
+        "{:?}",
+        came.judgement.reasons
+    );
 }
 
 /// A request wakes it where one can be sent; only what that does not wake in three seconds is started by command.
