@@ -127,9 +127,7 @@ fn usage_error(text: &str) -> Error {
         }
     }
     hints.push("shipctl --help".to_owned());
-    hints
-        .into_iter()
-        .fold(Error::usage(message), |error, hint| error.hint(hint))
+    hints.into_iter().fold(Error::usage(message), Error::hint)
 }
 
 /// Gives an order to a sandbox's world, and answers as its control does; for tests, which read the truth from it.

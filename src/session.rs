@@ -28,7 +28,7 @@ use crate::state::EnvironmentState;
 use crate::state::bundle::Bundles;
 use crate::state::deployer::this_process;
 use crate::state::freeze::{Freeze, FreezeFile};
-use crate::state::home::Home;
+use crate::state::home::{Found, Home};
 use crate::state::ledger::Ledger;
 use crate::state::lock::{Claim, Guards, Holder, Locks};
 use crate::state::record::Deployer;
@@ -74,8 +74,13 @@ impl Session {
         let url = variables.get("SHIPCTL_STATE").map(str::to_owned);
         let project = match &globals.app {
             Some(app) => {
-                let home = Home::resolve(url.as_deref(), &start, |name| std::env::var_os(name))?;
-                without_checkout(app, &home, &start, &variables)?
+                let known = if globals.sandbox {
+                    sandboxed(app)?
+                } else {
+                    let home = Home::resolve(url.as_deref(), &start, |name| std::env::var_os(name))?;
+                    home.environments_of_app(app)?
+                };
+                without_checkout(app, known, &start, &variables)?
             }
             None => load(globals, strictness).await?,
         };
@@ -510,9 +515,26 @@ fn process_variables() -> Variables {
     Variables(std::env::vars_os().filter_map(text).collect())
 }
 
+/// The environments of all sandboxes whose ledger names the app.
+fn sandboxed(app: &str) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for (project, home) in Home::sandboxes(|name| std::env::var_os(name))? {
+        let known = home.environments_of_app(app)?.into_iter();
+        found.extend(known.map(|known| Found {
+            project: project.clone(),
+            ..known
+        }));
+    }
+    Ok(found)
+}
+
 /// The environment whose ledger names the app; without one the app stands as a protected environment by itself.
-fn without_checkout(app: &str, home: &Home, start: &Path, variables: &Variables) -> Result<Project> {
-    let mut found = home.environments_of_app(app)?;
+fn without_checkout(
+    app: &str,
+    mut found: Vec<Found>,
+    start: &Path,
+    variables: &Variables,
+) -> Result<Project> {
     let (project, environment) = match found.len() {
         0 => (app.to_owned(), app.to_owned()),
         1 => {

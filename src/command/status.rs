@@ -20,7 +20,7 @@ use crate::instance::CheckState;
 use crate::output::text::{ago, cut, data_width, labelled};
 use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, paint};
 use crate::project::{Environment, Service};
-use crate::release::{ReleaseNumber, short_image};
+use crate::release::{Digest, Image, ReleaseNumber, short_image};
 use crate::session::Session;
 use crate::state::history::{History, Unfinished, Word};
 
@@ -104,6 +104,14 @@ struct ServiceView {
     newest: Option<ReleaseNumber>,
     newest_status: Option<String>,
     instances: Vec<InstanceView>,
+}
+
+impl ServiceView {
+    /// What all its instances run.
+    fn runs(&self) -> Option<Image> {
+        let digest = self.digest.as_deref().and_then(Digest::parse);
+        Some(Image::parse(self.image.as_deref()?).with_digest(digest))
+    }
 }
 
 /// What is known of a release that nobody judged.
@@ -238,8 +246,8 @@ async fn environment_view(session: &Session, environment: &Environment) -> Envir
     EnvironmentView {
         environment: environment.name.clone(),
         protected: environment.protected,
+        unfinished: unfinished(session, environment, history.as_ref(), lock.is_some(), &views),
         services: views,
-        unfinished: unfinished(session, environment, history.as_ref(), lock.is_some()),
         lock: lock.map(LockView::from),
         frozen: frozen.map(Into::into),
         warnings,
@@ -262,13 +270,16 @@ fn unfinished(
     environment: &Environment,
     history: Option<&History>,
     is_locked: bool,
+    services: &[ServiceView],
 ) -> Option<UnfinishedView> {
     let unfinished = recall::unfinished(history?, is_locked).into_iter().next()?;
     let group = recall::living_groups(&unfinished, &session.this_process().host)
         .first()
         .map(|(group, _)| *group);
     let deploy = session.deploy_command(environment);
-    let hints = recall::ways_out(&unfinished, &environment.name, &deploy)
+    let verified = services.iter().all(|service| service.verdict == Some("verified"));
+    let verified = services.first().filter(|_| verified).and_then(ServiceView::runs);
+    let hints = recall::ways_out(&unfinished, &environment.name, &deploy, verified.as_ref())
         .iter()
         .map(|hint| session.printer.pasteable(hint))
         .collect();
@@ -439,15 +450,28 @@ fn words(view: &StatusView, detail: bool, width: usize, printer: Printer) -> Str
             let flyctl = unfinished.process_group.map_or_else(String::new, |group| {
                 format!("; its flyctl (process group {group}) STILL RUNS and may move more instances")
             });
+            let since = if unfinished.hints.is_empty() && flyctl.is_empty() {
+                "; what serves was verified since"
+            } else {
+                ""
+            };
             fact(
                 "unfinished",
-                &format!("{kind} by {actor}, begun {started}, was cut off{flyctl}"),
+                &format!("{kind} by {actor}, begun {started}, was cut off{flyctl}{since}"),
             );
             for hint in &unfinished.hints {
                 let label = format!("  {}", paint(BOLD, "next:"));
                 out.push_str(&labelled(&label, 7, hint, width));
                 out.push('\n');
             }
+        } else if environment.lock.is_none() && environment.services.iter().any(|service| service.mixed) {
+            let back = format!(
+                "to put back what was verified last: shipctl rollback {}",
+                environment.environment
+            );
+            let label = format!("  {}", paint(BOLD, "next:"));
+            out.push_str(&labelled(&label, 7, &printer.pasteable(&back), width));
+            out.push('\n');
         }
     }
     for warning in &view.warnings {
@@ -480,20 +504,27 @@ fn line(service: &ServiceView, now: jiff::Timestamp) -> String {
         .iter()
         .filter(|instance| instance.state == "started")
         .count();
+    let numbers = releases(&service.instances);
     let what = if service.mixed {
-        paint(BAD, "a mix of releases")
+        format!("{}, {numbers}", paint(BAD, "a mix of releases"))
     } else {
         let image = service.image.as_deref().map_or("", short_image);
-        format!("{} ({image})", releases(&service.instances))
+        format!("{numbers} ({image})")
     };
     let verdict = match (service.verdict, service.unjudged) {
-        (Some("verified"), _) => paint(GOOD, "verified"),
-        (Some(other), _) => paint(WARN, other),
-        (None, Unjudged::CutOff) => paint(WARN, "not verified: its deployment was cut off"),
-        (None, Unjudged::VerifiedAs(release)) => {
-            paint(DIM, &format!("not verified (its image was, as {release})"))
+        _ if service.mixed => String::new(),
+        (Some("verified"), _) => format!(", {}", paint(GOOD, "verified")),
+        (Some(other), _) => format!(", {}", paint(WARN, other)),
+        (None, Unjudged::CutOff) => {
+            format!(", {}", paint(WARN, "not verified: its deployment was cut off"))
         }
-        (None, Unjudged::Unknown) => paint(DIM, "never verified here"),
+        (None, Unjudged::VerifiedAs(release)) => {
+            format!(
+                ", {}",
+                paint(DIM, &format!("not verified (its image was, as {release})"))
+            )
+        }
+        (None, Unjudged::Unknown) => format!(", {}", paint(DIM, "never verified here")),
     };
     let checks = if bad > 0 {
         format!(", {}", paint(BAD, &format!("{bad} with failing checks")))
@@ -518,7 +549,7 @@ fn line(service: &ServiceView, now: jiff::Timestamp) -> String {
         )
     });
     format!(
-        "{what}, {verdict}, {started}/{} up{checks}{age}{newest}",
+        "{what}{verdict}, {started}/{} up{checks}{age}{newest}",
         service.instances.len()
     )
 }

@@ -24,7 +24,7 @@ use crate::project::fly_toml::FlyToml;
 use crate::project::{Identity, Service};
 use crate::provider::fly::Flyctl;
 use crate::provider::fly::output::failure::FailureClass;
-use crate::rollback::{self, Answer, Pick, Question, Running};
+use crate::rollback::{self, Answer, Pick, Question, Rule, Running};
 use crate::secret::REDACTED;
 use crate::session::Session;
 use crate::state::history::History;
@@ -107,13 +107,12 @@ pub(crate) async fn rollback(session: &Session, request: &Request) -> Result<u8>
         return Err(error);
     }
     attempt.record_start(starts(&attempt, &jobs))?;
-    let mut result = match past {
-        Err(Halt::Interrupted(interrupted)) => Err(interrupted),
-        _ => {
-            let headline = plan::headline(&environment.name, &jobs);
-            attempt.emitter.emit(&What::DeploymentStarted { headline });
-            course::run(&attempt, &mut jobs, options(request)).await
-        }
+    let mut result = if let Err(Halt::Interrupted(interrupted)) = past {
+        Err(interrupted)
+    } else {
+        let headline = plan::headline(&environment.name, &jobs);
+        attempt.emitter.emit(&What::DeploymentStarted { headline });
+        course::run(&attempt, &mut jobs, options(request)).await
     };
     // An image that is gone from the registry: the next older candidate, and it says so (DESIGN 7).
     let mut gone: Vec<String> = Vec::new();
@@ -164,12 +163,13 @@ fn starts(attempt: &Attempt<'_>, jobs: &[Job<'_>]) -> Vec<ServiceStart> {
 
 /// Says what a person should know of the targets.
 fn say(attempt: &Attempt<'_>, picks: &[Pick]) {
-    for pick in picks.iter().filter(|pick| !pick.target.verified) {
-        attempt.emitter.warn(format!(
-            "{} is unverified: {}",
-            pick.target.name(),
-            pick.rule.reason()
-        ));
+    // What the ledger speaks against is warned of already.
+    for pick in picks.iter().filter(|pick| !pick.target.verified && !pick.refuted) {
+        let name = pick.target.name();
+        attempt.emitter.warn(match pick.rule {
+            Rule::Named => format!("{name} was never verified here"),
+            rule => format!("{name} is unverified: {}", rule.reason()),
+        });
         if let Some(beside) = &pick.beside {
             attempt.emitter.warn(format!(
                 "the last one that this ledger verified is {}; `--to` ships it",

@@ -7,7 +7,7 @@ use crate::deployment::conclude;
 use crate::deployment::course::Interrupted;
 use crate::deployment::event::{Phase, What};
 use crate::deployment::job::{Job, Stage};
-use crate::deployment::report::{Ending, Report};
+use crate::deployment::report::{Ending, Report, ServedVerdict};
 use crate::output::{human, text};
 use crate::state::record::Kind;
 use crate::verification::InstanceReport;
@@ -84,6 +84,13 @@ async fn interrupted_report(
         let counted = conclude::counted(job, now);
         service.instances = counted.iter().map(InstanceReport::unasked).collect();
         let moved = job.baseline.moved(&counted).len();
+        // What was judged before the interrupt is not what serves now.
+        if let Some(serving) = &mut service.serving {
+            serving.verdict = Some(match moved {
+                0 => ServedVerdict::Unchanged,
+                _ => ServedVerdict::Inconclusive,
+            });
+        }
         service.reasons.push(match moved {
             0 => "no instance has moved".to_owned(),
             all if all == counted.len() => format!("all {all} instances have moved, and are not verified"),

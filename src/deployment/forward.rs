@@ -117,24 +117,19 @@ pub(crate) async fn deploy(session: &Session, request: &Request) -> Result<u8> {
         return Err(error);
     }
     attempt.record_start(started)?;
-    let result = match past {
-        Err(Halt::Interrupted(interrupted)) => Err(interrupted),
-        _ => {
-            if passed.lifts_freeze {
-                session.lift_freeze(environment)?;
-            }
-            let headline = plan::headline(&environment.name, &jobs);
-            attempt.emitter.emit(&What::DeploymentStarted { headline });
-            course::run(
-                &attempt,
-                &mut jobs,
-                Options {
-                    no_rollback: request.no_rollback,
-                    bake: request.bake,
-                },
-            )
-            .await
+    let result = if let Err(Halt::Interrupted(interrupted)) = past {
+        Err(interrupted)
+    } else {
+        if passed.lifts_freeze {
+            session.lift_freeze(environment)?;
         }
+        let headline = plan::headline(&environment.name, &jobs);
+        attempt.emitter.emit(&What::DeploymentStarted { headline });
+        let options = Options {
+            no_rollback: request.no_rollback,
+            bake: request.bake,
+        };
+        course::run(&attempt, &mut jobs, options).await
     };
     let report = finish::finish(&mut attempt, &mut jobs, result).await;
     finish::print(&attempt, &report);

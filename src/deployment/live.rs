@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::deployment::attempt::Attempt;
 use crate::deployment::backward::file_of;
-use crate::deployment::baseline::Baseline;
+use crate::deployment::baseline::{Baseline, common_image};
 use crate::deployment::course;
 use crate::deployment::event::Phase;
 use crate::deployment::expect::{self, Ground, Naming};
@@ -139,6 +139,10 @@ fn judged(job: &mut Job<'_>, mut judgement: Judgement, underway: Option<&Holder>
         Verdict::Refuted => Stage::Broken,
         Verdict::Inconclusive => Stage::Inconclusive,
     };
+    // A flyctl that nobody waits for may have gone on since the first look.
+    if let Some(serves) = common_image(&judgement.listed) {
+        job.shipment.image = Some(serves);
+    }
     job.course.reasons.clone_from(&judgement.reasons);
     job.course.warnings.clone_from(&judgement.warnings);
     job.course.releases_now = Some(job.releases.clone());
@@ -155,7 +159,7 @@ fn cut_off(attempt: &Attempt<'_>, jobs: &mut [Job<'_>]) {
         return;
     };
     let deploy = session.deploy_command(attempt.environment);
-    let ways = recall::ways_out(&unfinished, &attempt.environment.name, &deploy);
+    let ways = recall::ways_out(&unfinished, &attempt.environment.name, &deploy, None);
     if let Some(job) = jobs.first_mut() {
         let Start {
             kind,

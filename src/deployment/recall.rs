@@ -190,35 +190,50 @@ pub(crate) fn unfinished(history: &History, lock_is_held: bool) -> Vec<Unfinishe
 }
 
 /// The commands that mend what a deployment left when it was cut off, most likely first. What it was restoring comes
-/// before anything else: another rollback would go past it.
-pub(crate) fn ways_out(unfinished: &Unfinished, environment: &str, deploy: &str) -> Vec<String> {
+/// before anything else: another rollback would go past it. `verified`: what serves, where that was judged good.
+pub(crate) fn ways_out(
+    unfinished: &Unfinished,
+    environment: &str,
+    deploy: &str,
+    verified: Option<&Image>,
+) -> Vec<String> {
     let start = &unfinished.start;
     let is_returning = |service: &str| {
         let mut marks = unfinished.marks.iter();
         marks.any(|mark| mark.service == service && mark.phase == RETURN)
     };
-    let restored = start.services.iter().filter(|it| is_returning(&it.service));
-    let mut ways: Vec<String> = restored
+    let mut restored = start
+        .services
+        .iter()
+        .filter(|it| is_returning(&it.service))
         .filter_map(|service| service.previous.as_ref())
-        .map(|served| {
-            let to = served
-                .release
-                .map_or_else(|| served.image.clone(), |number| number.to_string());
-            format!("to finish the return: shipctl rollback {environment} --to {to}")
-        })
-        .collect();
-    if !ways.is_empty() {
-        ways.push(format!("if it is back already: shipctl verify {environment}"));
-        return ways;
+        .peekable();
+    let shipped = start.services.first().filter(|service| !service.built);
+    let shipped = shipped.and_then(|service| service.image.as_ref());
+    let again = match shipped {
+        Some(image) => format!("to ship again: {deploy} --image {image}"),
+        None => format!("to ship again: {deploy}"),
+    };
+    match (start.kind, verified) {
+        // It came to its end, or its return did.
+        (_, Some(serves)) if shipped.is_some_and(|shipped| shipped.is_same_as(serves)) => Vec::new(),
+        (_, Some(_)) if restored.peek().is_some() => Vec::new(),
+        (Kind::Deploy, Some(_)) => vec![again],
+        (Kind::Rollback | Kind::Verify, Some(_)) => Vec::new(),
+        (_, None) if restored.peek().is_some() => restored
+            .map(|served| {
+                let to = served
+                    .release
+                    .map_or_else(|| served.image.clone(), |number| number.to_string());
+                format!("to finish the return: shipctl rollback {environment} --to {to}")
+            })
+            .chain([format!("if it is back already: shipctl verify {environment}")])
+            .collect(),
+        (Kind::Deploy, None) => vec![again, format!("to go back: shipctl rollback {environment}")],
+        (Kind::Rollback | Kind::Verify, None) => {
+            vec![format!("to go back all the same: shipctl rollback {environment}")]
+        }
     }
-    ways.push(match start.kind {
-        Kind::Deploy | Kind::Verify => format!("to ship again: {deploy}"),
-        Kind::Rollback => format!("to go back all the same: shipctl rollback {environment}"),
-    });
-    if start.kind == Kind::Deploy {
-        ways.push(format!("to go back: shipctl rollback {environment}"));
-    }
-    ways
 }
 
 /// Release commands that ran after a release that is gone back to: their work stays done (DESIGN 7).
@@ -301,44 +316,66 @@ mod tests {
 
     use super::{RETURN, gave_leases_back, ways_out};
     use crate::state::history::Unfinished;
-    use crate::state::testing::Entry;
+    use crate::state::testing::{Entry, image};
 
     #[test]
     fn what_was_being_restored_is_offered_first() {
-        for (case, entry, expected) in [
+        let deploy = || Entry::deploy("d2", "v2").over(1, "v1");
+        let again = format!("to ship again: shipctl deploy production --image {}", image("v2"));
+        let back = "to go back: shipctl rollback production";
+        let (first, second) = (image("v1"), image("v2"));
+        for (case, entry, verified, expected) in [
             (
                 "a deploy",
-                Entry::deploy("d2", "v2")
-                    .over(1, "v1")
-                    .cut_off_while("moved", true),
-                &[
-                    "to ship again: shipctl deploy production",
-                    "to go back: shipctl rollback production",
-                ][..],
+                deploy().cut_off_while("moved", true),
+                None,
+                &[&*again, back][..],
+            ),
+            (
+                "a deploy that built its image",
+                deploy().built().cut_off_while("moved", true),
+                None,
+                &["to ship again: shipctl deploy production", back],
+            ),
+            (
+                "a deploy that moved nothing",
+                deploy().cut_off_while("ship", false),
+                Some(&first),
+                &[&*again],
+            ),
+            (
+                "a deploy that was verified since",
+                deploy().cut_off_while("moved", true),
+                Some(&second),
+                &[],
             ),
             (
                 "its return",
-                Entry::deploy("d2", "v2")
-                    .over(1, "v1")
-                    .cut_off_while(RETURN, true),
+                deploy().cut_off_while(RETURN, true),
+                None,
                 &[
                     "to finish the return: shipctl rollback production --to v1",
                     "if it is back already: shipctl verify production",
                 ],
             ),
             (
+                "its return, verified since",
+                deploy().cut_off_while(RETURN, true),
+                Some(&first),
+                &[],
+            ),
+            (
                 "a return to what no record names",
                 Entry::deploy("d2", "v2").cut_off_while(RETURN, true),
-                &[
-                    "to ship again: shipctl deploy production",
-                    "to go back: shipctl rollback production",
-                ],
+                None,
+                &[&*again, back],
             ),
             (
                 "a rollback",
                 Entry::rollback("r1", "v1")
                     .over(2, "v2")
                     .cut_off_while("moved", true),
+                None,
                 &["to go back all the same: shipctl rollback production"],
             ),
         ] {
@@ -346,7 +383,7 @@ mod tests {
                 marks: entry.mark.into_iter().collect(),
                 start: entry.start,
             };
-            let ways = ways_out(&unfinished, "production", "shipctl deploy production");
+            let ways = ways_out(&unfinished, "production", "shipctl deploy production", verified);
             assert_eq!(ways, expected, "{case}");
         }
     }

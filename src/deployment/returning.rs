@@ -49,6 +49,8 @@ pub(crate) async fn go_back(
         }
     };
     let to = named(&destination);
+    let version = destination.image.tag().map(str::to_owned);
+    attempt.emitter.set_version(version);
     attempt.emitter.emit(&What::RollbackStarted { to: to.clone() });
     let phase = attempt
         .emitter

@@ -22,9 +22,23 @@ use crate::session::Session;
 use crate::state::freeze::Freeze;
 use crate::state::history::{History, Repetition, Unfinished};
 
+/// What was said besides environment and file, to be said again with the right ones.
+fn flags(request: &Request) -> String {
+    let value = |flag: &str, value: &Option<String>| value.as_ref().map(|value| format!(" {flag} {value}"));
+    let switch = |flag: &str, given: bool| given.then(|| format!(" {flag}"));
+    let flags = [
+        value("--image", &request.image),
+        value("--strategy", &request.strategy),
+        switch("--no-rollback", request.no_rollback),
+        switch("--unfreeze", request.unfreeze),
+        switch("--dry-run", request.dry_run),
+    ];
+    flags.into_iter().flatten().collect()
+}
+
 /// The environment that a deploy means, or why it does not say.
 pub(crate) fn choose<'s>(session: &'s Session, request: &Request) -> Result<&'s Environment> {
-    let candidates = choice::Candidate::of(&session.project);
+    let candidates = choice::Candidate::of(&session.project, &flags(request));
     let name = choice::choose(
         request.environment.as_deref(),
         session.project.config.as_ref(),
@@ -165,10 +179,10 @@ pub(crate) async fn consent(
         .iter()
         .zip(picks)
         .map(|(job, pick)| {
-            let doubt = if pick.target.verified {
-                ""
-            } else {
-                ", which nobody verified"
+            let doubt = match (pick.target.verified, pick.refuted) {
+                (true, _) => "",
+                (false, true) => ", which was refuted or rolled back from",
+                (false, false) => ", which nobody verified",
             };
             format!("{} to {}{doubt}", job.app(), pick.target.name())
         })

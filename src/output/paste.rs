@@ -41,14 +41,21 @@ impl Place {
             rest.next_if_eq(&"--sandbox");
             words.extend((!self.flags.is_empty()).then(|| self.flags.to_owned()));
             let Some(app) = self.app else { continue };
-            let Some(verb) = rest.next_if(|verb| OF_AN_ENVIRONMENT.contains(verb) || *verb == "history")
-            else {
+            let takes_an_app =
+                |verb: &&str| OF_AN_ENVIRONMENT.contains(verb) || ["history", "lock"].contains(verb);
+            let Some(verb) = rest.next_if(takes_an_app) else {
                 continue;
             };
-            words.push(verb.to_owned());
             if verb == "history" {
-                words.push(format!("-a {app}"));
-            } else if let Some(environment) = rest.next_if(|word| !word.starts_with('-')) {
+                // Its subcommand may follow, and takes no global flag before its own.
+                words.extend([format!("-a {app}"), verb.to_owned()]);
+                continue;
+            }
+            words.push(verb.to_owned());
+            if verb == "lock" {
+                words.extend(rest.next().map(str::to_owned));
+            }
+            if let Some(environment) = rest.next_if(|word| !word.starts_with('-')) {
                 // What closes the quote or the clause stays.
                 let end =
                     environment.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "-_".contains(c));
@@ -118,7 +125,12 @@ mod tests {
             (
                 app,
                 "shipctl history show 7f3a",
-                "shipctl history -a shop show 7f3a",
+                "shipctl -a shop history show 7f3a",
+            ),
+            (
+                app,
+                "run `shipctl lock release shop` once that is over",
+                "run `shipctl lock release -a shop` once that is over",
             ),
             (app, "`shipctl verify shop`", "`shipctl verify -a shop`"),
             (app, "a shipctl-like word", "a shipctl-like word"),

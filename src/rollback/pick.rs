@@ -71,6 +71,8 @@ pub(crate) struct Pick {
     /// What comes next if the target's image is gone; the unverified among them are asked about.
     pub(crate) older: Vec<Candidate>,
     pub(crate) warnings: Vec<String>,
+    /// The ledger speaks against the target; only a person who names it gets there.
+    pub(crate) refuted: bool,
 }
 
 #[derive(Debug)]
@@ -138,7 +140,8 @@ impl Picker<'_> {
     fn named(&self, target: Candidate) -> Pick {
         let mut warnings = Vec::new();
         let name = target.name();
-        if self.standing.refutes(target.identity()) {
+        let refuted = self.standing.refutes(target.identity());
+        if refuted {
             warnings.push(format!("{name} was refuted or rolled back from here"));
         }
         if self.serving.is(target.identity()) {
@@ -154,6 +157,7 @@ impl Picker<'_> {
             beside: None,
             older: Vec::new(),
             warnings,
+            refuted,
         }
     }
 
@@ -344,6 +348,7 @@ fn pick_first(rule: Rule, candidates: Vec<Candidate>) -> Option<Pick> {
         beside: None,
         older: candidates.collect(),
         warnings: Vec::new(),
+        refuted: false,
     })
 }
 

@@ -78,11 +78,20 @@ impl Home {
         project: &str,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<PathBuf> {
-        let folder = own_folder(variable).ok_or_else(|| {
-            Error::config("neither `XDG_STATE_HOME` nor `HOME` names a folder for state")
-                .hint("set `HOME`, or `XDG_STATE_HOME` to an absolute path")
-        })?;
-        Ok(folder.join("sandbox").join(path_safe(project)))
+        Ok(sandboxes(variable)?.join(path_safe(project)))
+    }
+
+    /// The sandboxes of this machine, by project.
+    ///
+    /// # Errors
+    /// Where no variable names a folder for state.
+    pub(crate) fn sandboxes(variable: impl Fn(&str) -> Option<OsString>) -> Result<Vec<(String, Self)>> {
+        let all = folders(&sandboxes(variable)?).into_iter();
+        let named = all.filter_map(|(component, folder)| {
+            let project = from_path_safe(&component)?;
+            Some((project, Self::sandbox(&folder)))
+        });
+        Ok(named.collect())
     }
 
     /// The home of one sandbox: everything below `root`, nothing elsewhere.
@@ -133,6 +142,15 @@ impl Home {
         }
         Ok(found)
     }
+}
+
+/// Where all sandboxes lie.
+fn sandboxes(variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
+    let folder = own_folder(variable).ok_or_else(|| {
+        Error::config("neither `XDG_STATE_HOME` nor `HOME` names a folder for state")
+            .hint("set `HOME`, or `XDG_STATE_HOME` to an absolute path")
+    })?;
+    Ok(folder.join("sandbox"))
 }
 
 /// `$XDG_STATE_HOME/shipctl`, else `~/.local/state/shipctl`; a relative one does not count, as that standard says.

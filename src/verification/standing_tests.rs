@@ -116,6 +116,10 @@ impl Moment {
     }
 }
 
+fn just_before(time: Duration) -> Duration {
+    time.saturating_sub(Duration::from_millis(1))
+}
+
 fn good() -> Word {
     Word::Good { degraded: None }
 }
@@ -154,19 +158,19 @@ fn a_list_may_lag_behind_the_end_of_flyctl() {
             .with(|moment| moment.seen.place = place)
             .ended_before_the_list(ago)
     };
-    let just_before = LAG - Duration::from_millis(1);
+    let early = just_before(LAG);
     for (place, said) in [
         (Place::Before, "it still runs release v41"),
         (Place::OtherDigest, "it runs another image: release v41"),
         (Place::Superseded(ReleaseNumber(41)), "it runs a newer release"),
     ] {
-        let early = elsewhere(place.clone(), just_before);
-        let Standing::Pending { reason, mood, until } = early.stands() else {
-            panic!("{place:?}: {:?}", early.stands());
+        let moment = elsewhere(place.clone(), early);
+        let Standing::Pending { reason, mood, until } = moment.stands() else {
+            panic!("{place:?}: {:?}", moment.stands());
         };
         assert!(reason.starts_with(said), "{reason}");
         assert_eq!(mood, Mood::Idle);
-        assert_eq!(until, Some(early.listed() - just_before + LAG), "{place:?}");
+        assert_eq!(until, Some(moment.listed() - early + LAG), "{place:?}");
         let late = elsewhere(place.clone(), LAG).stands();
         assert!(
             matches!(&late, Standing::Failed(reason) if reason.starts_with(said)),
@@ -378,10 +382,10 @@ fn where_only_its_state_speaks_it_has_to_be_up_for_a_while() {
             moment.seen.up_since = Some(moment.listed() - up);
         })
     };
-    let short = UP - Duration::from_millis(1);
+    let short = just_before(UP);
     let moment = up_for(short);
     // The next list is of use when the time is over.
-    assert_eq!(moment.until(), Some(UP - short + UP));
+    assert_eq!(moment.until(), Some(UP + Duration::from_millis(1)));
     assert_eq!(
         moment.stands().reason(),
         Some("it has been up for 9 s, and 10 are needed where nothing else speaks for it")
@@ -443,8 +447,8 @@ fn a_deadline_is_over_when_a_list_from_after_it_says_so() {
             .answered(bad(), 1)
             .with(|moment| moment.listed_after = listed_after)
     };
-    let just_before = at(TIMEOUT - Duration::from_millis(1)).stands();
-    assert!(matches!(just_before, Standing::Pending { .. }), "{just_before:?}");
+    let early = at(just_before(TIMEOUT)).stands();
+    assert!(matches!(early, Standing::Pending { .. }), "{early:?}");
     let over = Standing::Failed("answers 503, 12 s after it got the release".into());
     assert_eq!(at(TIMEOUT).stands(), over);
     let hurried = at(Duration::ZERO).with(|moment| moment.out_of_time = true);
@@ -466,11 +470,14 @@ fn a_new_address_has_a_minute() {
             })
     };
     let at = |listed_after: Duration| lost().with(|moment| moment.listed_after = listed_after);
-    let just_before = at(NEW_ADDRESS - Duration::from_millis(1)).stands();
-    assert!(
-        matches!(just_before, Standing::Pending { mood: Mood::Idle, .. }),
-        "{just_before:?}"
-    );
+    let unstarted = at(just_before(NEW_ADDRESS)).with(|moment| moment.seen.updated = false);
+    for early in [at(just_before(NEW_ADDRESS)), unstarted] {
+        let standing = early.stands();
+        assert!(
+            matches!(standing, Standing::Pending { mood: Mood::Idle, .. }),
+            "{standing:?}"
+        );
+    }
     let is_good = Standing::Good {
         evidence: Evidence::Checks,
         note: Some("no connection (no such host)".into()),

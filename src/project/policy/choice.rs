@@ -11,10 +11,12 @@ pub(crate) struct Candidate {
     pub(crate) protected: bool,
     /// Its first service's file, as it is written on a command line.
     pub(crate) file: String,
+    /// The other flags that were given, each after a blank.
+    pub(crate) flags: String,
 }
 
 impl Candidate {
-    pub(crate) fn of(project: &Project) -> Vec<Self> {
+    pub(crate) fn of(project: &Project, flags: &str) -> Vec<Self> {
         project
             .environments
             .iter()
@@ -25,16 +27,18 @@ impl Candidate {
                     || format!("fly.{}.toml", environment.name),
                     |service| project.on_a_command_line(&service.config),
                 ),
+                flags: flags.to_owned(),
             })
             .collect()
     }
 
     /// The command that deploys it.
     fn command(&self) -> String {
+        let Self { name, flags, .. } = self;
         if self.protected {
-            format!("shipctl deploy {} --config {}", self.name, self.file)
+            format!("shipctl deploy {name} --config {}{flags}", self.file)
         } else {
-            format!("shipctl deploy {}", self.name)
+            format!("shipctl deploy {name}{flags}")
         }
     }
 }
@@ -119,6 +123,7 @@ mod tests {
                 name: name.to_owned(),
                 protected,
                 file: format!("fly.{name}.toml"),
+                flags: " --image shop:v2".to_owned(),
             })
             .collect();
         let (production, staging, other) = (
@@ -130,25 +135,29 @@ mod tests {
             (None, None, Err("environments are `production` and `staging`")),
             (None, Some(&staging), Ok("staging")),
             (None, Some(&production), Ok("production")),
-            (None, Some(&other), Err("for example `shipctl deploy staging`")),
+            (
+                None,
+                Some(&other),
+                Err("for example `shipctl deploy staging --image shop:v2`"),
+            ),
             (Some("staging"), None, Ok("staging")),
             (Some("staging"), Some(&staging), Ok("staging")),
             (
                 Some("staging"),
                 Some(&production),
-                Err("run `shipctl deploy staging`"),
+                Err("run `shipctl deploy staging --image shop:v2`"),
             ),
             (Some("staging"), Some(&other), Ok("staging")),
             (
                 Some("production"),
                 None,
-                Err("run `shipctl deploy production --config fly.production.toml`"),
+                Err("run `shipctl deploy production --config fly.production.toml --image shop:v2`"),
             ),
             (Some("production"), Some(&production), Ok("production")),
             (
                 Some("production"),
                 Some(&staging),
-                Err("run `shipctl deploy production --config fly.production.toml`"),
+                Err("run `shipctl deploy production --config fly.production.toml --image shop:v2`"),
             ),
         ] {
             let case = format!("{environment:?} {:?}", config.map(|config| &config.given));

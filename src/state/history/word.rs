@@ -3,7 +3,7 @@
 use crate::release::{Image, ReleaseNumber};
 use crate::state::history::History;
 use crate::state::keys::ImageKey;
-use crate::state::record::Outcome;
+use crate::state::record::{Kind, Outcome};
 use crate::state::row::{Ended, Row, VerdictKey};
 
 /// The last word on a release.
@@ -67,6 +67,12 @@ fn word(row: &Row, number: ReleaseNumber, image: ImageKey) -> Option<Word> {
             VerdictKey::None => return None,
         });
     }
+    // Whoever looked then saw every instance, those on an older number of the same image, too.
+    let looked_at = row.kind == Some(Kind::Verify) && row.is_verified();
+    let is_newer = row.release.get().is_some_and(|looked| looked > number);
+    if looked_at && is_newer && row.shipped.image.is_same_as(image) {
+        return Some(Word::Verified);
+    }
     let returned_to = row.is_verified_return() && row.serving.release.is(number);
     (returned_to && row.serving.image.is_same_as(image)).then_some(Word::Verified)
 }
@@ -87,10 +93,19 @@ mod tests {
         entry
     }
 
+    #[track_caller]
+    fn expect(cases: Vec<Case>) {
+        for (name, entries, number, tag, expected) in cases {
+            let history = TestLedger::of(&entries).history();
+            let word = history.word_on(APP, ReleaseNumber(number), &image(tag));
+            assert_eq!(word, expected, "{name}");
+        }
+    }
+
     #[test]
     fn a_release_is_judged_by_its_own_number() {
         let good = || Entry::deploy("d1", "v1").verified().release(1);
-        let cases: Vec<Case> = vec![
+        expect(vec![
             ("verified", vec![good()], 1, "v1", Some(Word::Verified)),
             ("another number of its image", vec![good()], 2, "v1", None),
             ("its number with another image", vec![good()], 1, "v2", None),
@@ -133,6 +148,13 @@ mod tests {
                 "v2",
                 Some(Word::CutOff),
             ),
+        ]);
+    }
+
+    #[test]
+    fn the_last_conclusion_counts() {
+        let good = || Entry::deploy("d1", "v1").verified().release(1);
+        expect(vec![
             (
                 "a look without a conclusion takes nothing away",
                 vec![
@@ -144,6 +166,26 @@ mod tests {
                 1,
                 "v1",
                 Some(Word::Verified),
+            ),
+            (
+                "verified beside a newer number of its image",
+                vec![
+                    Entry::deploy("d2", "v1").interrupted().release(2),
+                    Entry::verify("l1", "v1").verified().release(4),
+                ],
+                2,
+                "v1",
+                Some(Word::Verified),
+            ),
+            (
+                "a newer number of its image was shipped",
+                vec![
+                    Entry::deploy("d2", "v1").interrupted().release(2),
+                    Entry::deploy("d3", "v1").verified().release(4),
+                ],
+                2,
+                "v1",
+                Some(Word::CutOff),
             ),
             (
                 "no conclusion",
@@ -190,12 +232,7 @@ mod tests {
                 "v2",
                 Some(Word::Refuted),
             ),
-        ];
-        for (name, entries, number, tag, expected) in cases {
-            let history = TestLedger::of(&entries).history();
-            let word = history.word_on(APP, ReleaseNumber(number), &image(tag));
-            assert_eq!(word, expected, "{name}");
-        }
+        ]);
     }
 
     #[test]
