@@ -38,6 +38,35 @@ fn a_world_that_is_in_use_is_not_forgotten() {
     env.shipctl(["sandbox", "reset"]).succeeds();
 }
 
+/// Without the checkout, too, it is the environment whose ledger names the app.
+#[test]
+fn an_app_stands_for_its_environment() {
+    let env = TestEnv::sandbox();
+    let image = "registry.fly.io/shop:v3";
+    env.shipctl(["--sandbox", "deploy", "staging", "--image", image])
+        .succeeds();
+    let elsewhere = env.path("home");
+    env.shipctl_in(&elsewhere, ["--sandbox", "status", "-a", "shop-staging"])
+        .succeeds()
+        .says("staging: v3 (shop:v3), verified, 2/2 up");
+    let bad = env.shipctl_in(
+        &elsewhere,
+        [
+            "--sandbox",
+            "verify",
+            "-a",
+            "shop-staging",
+            "--release",
+            "2",
+            "--timeout",
+            "2s",
+        ],
+    );
+    bad.exits(8)
+        .says("next: whether what serves is good: shipctl --sandbox verify -a shop-staging\n")
+        .says("shipctl --sandbox -a shop-staging history show ");
+}
+
 #[test]
 fn nothing_of_it_reaches_the_real_state() {
     let env = TestEnv::sandbox();
