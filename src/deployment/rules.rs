@@ -236,8 +236,8 @@ pub(crate) fn still_meant(
     picks: &[Pick],
     shown: &[Pick],
 ) -> Result<bool> {
-    let is_same = |(now, then): (&Pick, &Pick)| now.target.is_same_as(&then.target);
-    if picks.iter().zip(shown).all(is_same) {
+    let is_meant = |(now, then): (&Pick, &Pick)| now.target.is_meant_by(&then.target);
+    if picks.iter().zip(shown).all(is_meant) {
         return Ok(false);
     }
     let names = |picks: &[Pick]| {

@@ -22,11 +22,11 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// Whether a yes to the other is one to this.
-    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
-        self.image.is_same_as(&other.image)
-            && self.verified == other.verified
-            && self.configuration == other.configuration
+    /// Whether a yes to `shown` is one to this: the same release, and nothing less is known to be good of it.
+    pub(crate) fn is_meant_by(&self, shown: &Self) -> bool {
+        self.image.is_same_as(&shown.image)
+            && self.configuration == shown.configuration
+            && (self.verified || !shown.verified)
     }
 
     /// What the ledger vouches for. `None` where its lines are lost.
@@ -154,6 +154,37 @@ impl Candidate {
         match self.release {
             Some(release) => format!("{release} ({})", self.image.short()),
             None => self.image.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Candidate;
+    use crate::state::record::Configuration;
+    use crate::state::testing::image;
+
+    #[test]
+    fn a_yes_holds_for_the_same_release_and_for_no_less() {
+        let candidate = |tag: &str, verified: bool, text: &str| Candidate {
+            verified,
+            configuration: Some(Configuration {
+                text: text.to_owned(),
+                ..Configuration::default()
+            }),
+            ..Candidate::as_named(image(tag))
+        };
+        let shown = candidate("v1", true, "plain");
+        let doubtful = candidate("v1", false, "plain");
+        for (now, then, holds) in [
+            (&shown, &shown, true),
+            (&doubtful, &doubtful, true),
+            (&shown, &doubtful, true),
+            (&doubtful, &shown, false),
+            (&candidate("v2", true, "plain"), &shown, false),
+            (&candidate("v1", true, "other"), &shown, false),
+        ] {
+            assert_eq!(now.is_meant_by(then), holds, "{now:?} {then:?}");
         }
     }
 }
