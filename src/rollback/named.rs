@@ -1,7 +1,7 @@
 //! What a person means with `--to`: a release, an image or a version.
 
 use crate::error::Result;
-use crate::release::{Digest, Image, ReleaseNumber};
+use crate::release::{Digest, Image, ReleaseNumber, short_image};
 use crate::rollback::candidate::Candidate;
 use crate::rollback::listed::Listed;
 use crate::rollback::serving::Serving;
@@ -37,15 +37,28 @@ pub(crate) fn resolve(
         return names.release(number).map(one);
     }
     if let Some(image) = to.strip_prefix("image:") {
-        return names.image(image, true).map(one);
+        let mut shown = names.shown_as(image)?;
+        return match shown.len() {
+            0 => names.image(image, true).map(one),
+            1 => Ok(one(shown.pop())),
+            _ => Ok(Named::Several(shown.iter().map(in_full).collect())),
+        };
     }
     if let Some(version) = to.strip_prefix("version:") {
         return names.version(version).map(one);
     }
     let mut meanings: Vec<(String, Candidate)> = Vec::new();
+    for shown in names.shown_as(to)? {
+        meanings.push((in_full(&shown), shown));
+    }
+    let image = if meanings.is_empty() {
+        names.image(to, false)?
+    } else {
+        None
+    };
     for (form, found) in [
         ("release", names.release(to)?),
-        ("image", names.image(to, false)?),
+        ("image", image),
         ("version", names.version(to)?),
     ] {
         if let Some(found) = found {
@@ -67,6 +80,11 @@ pub(crate) fn resolve(
     Ok(Named::Several(
         meanings.into_iter().map(|(line, _)| line).collect(),
     ))
+}
+
+/// What nothing else is called by.
+fn in_full(candidate: &Candidate) -> String {
+    format!("image:{}  {}", candidate.image.reference(), candidate.name())
 }
 
 struct Names<'a> {
@@ -108,17 +126,47 @@ impl Names<'_> {
                 .collect()
         };
         for image in &images {
-            let key = ImageKey::of(image);
-            if let Some(known) = self.entry(|_, row| Ok(row.shipped.image.is_same_as(key)))? {
+            if let Some(known) = self.known(image)? {
                 return Ok(Some(known));
-            }
-            if let Some(listed) = self.listed.newest_of(key)? {
-                return Ok(Some(listed));
             }
         }
         let is_nothing_else = is_said && is_reference || is_digest || text.contains(['/', '@']);
         let named = images.into_iter().next().filter(|_| is_nothing_else);
         Ok(named.map(Candidate::as_named))
+    }
+
+    /// The images that tables print like this: without their registry. One for each image that is known.
+    fn shown_as(&self, text: &str) -> Result<Vec<Candidate>> {
+        let Image { name, .. } = Image::parse(text);
+        if !name.contains(['/', ':']) || short_image(&name) != name {
+            return Ok(Vec::new());
+        }
+        let own = Image::parse(&format!("registry.fly.io/{name}"));
+        let listed = self.listed.releases().map(|release| release.image.clone());
+        let known = listed.chain(self.serving.image.clone()).chain([own]);
+        let mut found: Vec<Candidate> = Vec::new();
+        for image in known.filter(|image| image.short() == name) {
+            // A digest beside the name is looked up as one.
+            let image = image.with_digest(Image::parse(text).digest);
+            if found.iter().any(|known| known.image.is_same_as(&image)) {
+                continue;
+            }
+            if let Some(known) = self.known(&image)?
+                && !found.iter().any(|other| other.image.is_same_as(&known.image))
+            {
+                found.push(known);
+            }
+        }
+        Ok(found)
+    }
+
+    /// An image that the ledger holds or flyctl lists.
+    fn known(&self, image: &Image) -> Result<Option<Candidate>> {
+        let key = ImageKey::of(image);
+        match self.entry(|_, row| Ok(row.shipped.image.is_same_as(key)))? {
+            Some(known) => Ok(Some(known)),
+            None => self.listed.newest_of(key),
+        }
     }
 
     /// What a release answered, or the describe or commit it was built from.

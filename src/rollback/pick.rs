@@ -318,7 +318,7 @@ impl Picker<'_> {
                 "release:{}  {}  {}",
                 release.number.0,
                 release.status.as_str(),
-                release.image
+                release.image.short()
             );
             if let Some(verdict) = verdict {
                 line = format!("{line}  {verdict} here");

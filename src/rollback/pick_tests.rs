@@ -567,6 +567,14 @@ fn rule_1_names_a_release_an_image_or_a_version() {
         ("sha256:v2", "1 v2 verified"),
         ("r/foreign:new", "1 new unverified"),
         ("image:r/foreign:new", "1 new unverified"),
+        // As every table prints it.
+        ("shop:v2", "1 v2 verified"),
+        ("image:shop:v2", "1 v2 verified"),
+        ("shop:v2@sha256:v2", "1 v2 verified"),
+        ("shop:app-5", "1 app-5 verified"),
+        ("shop:v7", "1 v7 verified"),
+        ("shop:v99", "refused"),
+        ("other:v2", "refused"),
         ("unheard-of", "refused"),
         ("image:unheard-of", "refused"),
         ("v1.5.0", "1 app-5 verified"),
@@ -610,6 +618,38 @@ fn rule_1_names_a_release_an_image_or_a_version() {
     );
 }
 
+/// Two registries may hold images that tables print alike.
+#[test]
+fn a_short_form_that_fits_two_images_is_ambiguous() {
+    let ledger = TestLedger::of(&three());
+    let mut listed = releases(&THREE);
+    listed.push(Release {
+        number: ReleaseNumber(7),
+        image: Image::parse("ghcr.io/shop:v2"),
+        ..listed[0].clone()
+    });
+    for to in ["shop:v2", "image:shop:v2"] {
+        let question = Question {
+            app: APP,
+            history: &ledger.history(),
+            releases: &listed,
+            running: &good("v3"),
+            to: Some(to),
+        };
+        let Answer::Nothing(none) = pick(&question).unwrap() else {
+            panic!("{to} names two");
+        };
+        assert_eq!(
+            none.exists,
+            [
+                "image:ghcr.io/shop:v2  v7 (shop:v2)",
+                "image:registry.fly.io/shop:v2@sha256:v2  v2 (shop:v2)",
+            ],
+            "--to {to}"
+        );
+    }
+}
+
 #[test]
 fn rule_5_a_refusal_says_what_exists() {
     let ledger = TestLedger::of(&[Entry::deploy("d1", "v1").verified().release(1)]);
@@ -618,13 +658,16 @@ fn rule_5_a_refusal_says_what_exists() {
     };
     assert_eq!(
         none.exists,
-        ["release:1  complete  registry.fly.io/shop:v1  verified here  serving"]
+        ["release:1  complete  shop:v1  verified here  serving"]
     );
     let error = none.error("production");
     assert_eq!(error.kind.exit_code(), 3);
     assert_eq!(
         error.hints,
-        ["ship one of these with `shipctl rollback production --to release:1`"]
+        [
+            "ship one of these with `shipctl rollback production --to release:1`",
+            "more of each: `shipctl releases production`",
+        ]
     );
 }
 
@@ -868,7 +911,7 @@ fn what_exists_is_named_with_what_is_known_of_it() {
     assert_eq!(
         none.exists,
         [
-            "release:2  complete  registry.fly.io/shop:v2  verified here  serving",
+            "release:2  complete  shop:v2  verified here  serving",
             "image:registry.fly.io/shop:v1@sha256:v1  verified here",
         ]
     );

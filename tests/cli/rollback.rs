@@ -70,3 +70,41 @@ fn an_unknown_environment_is_answered_with_the_nearest_one() {
         .says("error: there is no environment `prodution`\n")
         .says("hint: did you mean `production`?\n");
 }
+
+#[test]
+fn an_image_is_named_as_every_table_prints_it() {
+    let env = TestEnv::sandbox();
+    for tag in ["v3", "v4"] {
+        let image = format!("registry.fly.io/shop:{tag}");
+        env.shipctl(["--sandbox", "deploy", "staging", "--image", &image])
+            .succeeds();
+    }
+    env.shipctl(["--sandbox", "rollback", "staging", "--to", "shop:v3", "--yes"])
+        .succeeds();
+    assert_eq!(env.tags("shop-staging"), ["v3", "v3"]);
+    env.shipctl([
+        "--sandbox",
+        "rollback",
+        "staging",
+        "--to",
+        "shop-staging:v1",
+        "--yes",
+    ])
+    .succeeds();
+    assert_eq!(env.tags("shop-staging"), ["v1", "v1"]);
+}
+
+#[test]
+fn what_names_nothing_is_answered_with_what_exists_on_one_screen() {
+    let env = TestEnv::sandbox();
+    env.shipctl(["--sandbox", "-q", "rollback", "staging", "--to", "v99"])
+        .is(
+            3,
+            "",
+            "SANDBOX error: `v99` names no release, image or version of `shop-staging`\n\
+         SANDBOX release:2  complete  shop-staging:v2  serving\n\
+         SANDBOX release:1  complete  shop-staging:v1\n\
+         SANDBOX hint: ship one of these with `shipctl --sandbox rollback staging --to release:1`\n\
+         SANDBOX hint: more of each: `shipctl --sandbox releases staging`\n",
+        );
+}
