@@ -54,7 +54,7 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// Run as if started in DIR
+    /// Run as if started in DIR, as `cd DIR` would
     #[arg(short = 'C', value_name = "DIR", global = true)]
     pub(crate) directory: Option<PathBuf>,
     /// Name the Fly app instead of a checkout (rollback, status, verify, releases)
@@ -66,7 +66,7 @@ pub(crate) struct Globals {
     /// Print one JSON document on stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Write events as JSON Lines to FILE, or to stdout with `-`
+    /// Write events as JSON Lines to FILE; with `-` to stdout, and the answer to stderr
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) events: Option<PathBuf>,
     /// When to use colour
@@ -116,13 +116,17 @@ impl Globals {
     /// # Errors
     /// A wrong command line.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.json && self.events.as_deref().is_some_and(|path| path == "-") {
+        if self.json && self.has_events_on_stdout() {
             return Err(
                 Error::usage("`--json` and `--events -` would both write to stdout")
                     .hint("write the events elsewhere: `--events FILE`"),
             );
         }
         Ok(())
+    }
+
+    pub(crate) fn has_events_on_stdout(&self) -> bool {
+        self.events.as_deref().is_some_and(|path| path == "-")
     }
 }
 

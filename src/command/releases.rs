@@ -10,7 +10,7 @@ use crate::deployment::prepare::Look;
 use crate::deployment::{backward, recall};
 use crate::effect::clock;
 use crate::error::Result;
-use crate::output::text::{ago, cut, data_width};
+use crate::output::text::{ago, cut};
 use crate::output::{BOLD, DIM, Printer, paint};
 use crate::project::{Environment, Service};
 use crate::release::{ReleaseNumber, short_image};
@@ -77,7 +77,9 @@ pub(crate) async fn run(args: &ReleasesArgs, session: &Session) -> Result<u8> {
     if session.printer.json {
         session.printer.document(&view);
     } else {
-        session.printer.data(&words(&view, data_width(), session.printer));
+        session
+            .printer
+            .data(&words(&view, session.printer.data_width(), session.printer));
     }
     Ok(0)
 }

@@ -17,7 +17,7 @@ use crate::deployment::recall;
 use crate::effect::clock;
 use crate::error::{Error, Result};
 use crate::instance::CheckState;
-use crate::output::text::{ago, cut, data_width, labelled};
+use crate::output::text::{ago, cut, labelled};
 use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, paint};
 use crate::project::{Environment, Service};
 use crate::release::{Digest, Image, ReleaseNumber, short_image};
@@ -172,7 +172,7 @@ fn show(view: &StatusView, args: &StatusArgs, session: &Session) {
     let detail = args.environment.is_some() || session.globals.app.is_some() || view.environments.len() == 1;
     session.printer.data(&format!(
         "{clear}{}",
-        words(view, detail, data_width(), session.printer)
+        words(view, detail, session.printer.data_width(), session.printer)
     ));
 }
 

@@ -8,7 +8,7 @@ use crate::deployment::course::Interrupted;
 use crate::deployment::event::{Phase, What};
 use crate::deployment::job::{Job, Stage};
 use crate::deployment::report::{Ending, Report, ServedVerdict};
-use crate::output::{human, text};
+use crate::output::human;
 use crate::state::record::Kind;
 use crate::verification::InstanceReport;
 
@@ -176,7 +176,7 @@ pub(crate) fn print(attempt: &Attempt<'_>, report: &Report) {
         printer.data(&human::report(
             report,
             !printer.quiet,
-            text::data_width(),
+            printer.data_width(),
             *printer,
         ));
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::deployment::attempt::Attempt;
 use crate::deployment::job::Job;
-use crate::output::text::{data_width, duration, labelled};
+use crate::output::text::{duration, labelled};
 use crate::output::{BOLD, DIM, paint};
 use crate::release::short_image;
 use crate::session::Session;
@@ -140,7 +140,9 @@ pub(crate) fn print(
     if session.printer.json {
         session.printer.document(&view);
     } else {
-        session.printer.data(&words(&view, longest, data_width()));
+        session
+            .printer
+            .data(&words(&view, longest, session.printer.data_width()));
     }
 }
 

@@ -4,13 +4,10 @@ use std::fmt::Write;
 
 use crate::deployment::attempt::short_id;
 use crate::deployment::report::{Ending, Report, ServedReport, ServiceReport};
-use crate::output::text::{cut, duration, labelled, wrap};
-use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, paint};
+use crate::output::text::{duration, labelled, wrap};
+use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, log, paint};
 use crate::release::short_image;
 use crate::verification::{Evidence, InstanceReport, Verdict};
-
-/// How many log lines stand between the answer and the next command: both are to stay on one screen.
-const LOG_LINES: usize = 8;
 
 /// The whole answer, ready to print; `width` is where lines wrap. What was `warned` of already is not said again.
 pub(crate) fn report(report: &Report, warned: bool, width: usize, printer: Printer) -> String {
@@ -177,22 +174,7 @@ fn evidence(out: &mut String, service: &ServiceReport, report: &Report, width: u
         for instance in &service.instances {
             let _ = writeln!(out, "  {}", self::instance(instance, width.saturating_sub(2)));
         }
-        if !service.log.is_empty() {
-            let left_out = service.log.len().saturating_sub(LOG_LINES);
-            let title = match left_out {
-                0 => "last log lines:".to_owned(),
-                _ => format!("last log lines ({left_out} older ones with --json):"),
-            };
-            let _ = writeln!(out, "  {}", paint(DIM, &title));
-            for line in &service.log[left_out..] {
-                let _ = writeln!(
-                    out,
-                    "  {} {}",
-                    paint(DIM, "│"),
-                    cut(line, width.saturating_sub(4))
-                );
-            }
-        }
+        log::block(out, &service.log, "with --json", width);
     }
     for warning in &service.warnings {
         let _ = writeln!(out, "{}", labelled(&paint(WARN, "warning:"), 8, warning, width));

@@ -3,6 +3,7 @@
 //! stdout is data, stderr is talk. Nothing else in the program writes to either.
 
 pub(crate) mod human;
+pub(crate) mod log;
 mod paste;
 pub(crate) mod progress;
 pub(crate) mod text;
@@ -40,6 +41,8 @@ pub(crate) struct Printer {
     pub(crate) lively: bool,
     color_stdout: bool,
     color_stderr: bool,
+    /// stdout is the events' alone; the answer goes to stderr.
+    is_stdout_taken: bool,
 }
 
 impl Printer {
@@ -64,15 +67,28 @@ impl Printer {
             lively: stderr && !dumb && !ci && !globals.json && !globals.quiet,
             color_stdout: color(stdout),
             color_stderr: color(stderr),
+            is_stdout_taken: globals.has_events_on_stdout() && !globals.json,
         }
     }
 
-    /// Writes data to stdout; a reader that has gone is no error.
+    /// Writes data to stdout, where that is not taken by events; a reader that has gone is no error.
     pub(crate) fn data(self, text: &str) {
+        if self.is_stdout_taken {
+            return self.talk(text);
+        }
         let mut out = std::io::stdout().lock();
         let _ = out
             .write_all(render(text, self.color_stdout).as_bytes())
             .and_then(|()| out.flush());
+    }
+
+    /// The width to wrap the answer at.
+    pub(crate) fn data_width(self) -> usize {
+        if self.is_stdout_taken {
+            text::width(self)
+        } else {
+            text::data_width()
+        }
     }
 
     /// Writes one JSON document to stdout.

@@ -15,8 +15,8 @@ pub(crate) fn width(printer: Printer) -> usize {
     columns(&console::Term::stderr()).map_or(usize::MAX, |columns| columns - mark)
 }
 
-/// The width to wrap the answer at.
-pub(crate) fn data_width() -> usize {
+/// The width to wrap what goes to stdout at.
+pub(super) fn data_width() -> usize {
     columns(&console::Term::stdout()).unwrap_or(usize::MAX)
 }
 

@@ -154,7 +154,7 @@ fn what_was_returned_from_is_told_whole() {
 }
 
 #[test]
-fn events_are_json_lines() {
+fn events_are_json_lines_and_the_answer_stands_beside_them() {
     let env = TestEnv::sandbox();
     let ran = env.shipctl([
         "--sandbox",
@@ -166,11 +166,11 @@ fn events_are_json_lines() {
         "--image",
         IMAGE,
     ]);
-    ran.succeeds();
+    ran.exits(0)
+        .says("SANDBOX ✔ staging is serving v3 (shop:v3), verified");
     let events: Vec<Value> = ran
         .stdout
         .lines()
-        .filter(|line| line.starts_with('{'))
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     let names: Vec<&str> = events
@@ -186,5 +186,27 @@ fn events_are_json_lines() {
     for event in &events {
         assert_eq!(event["environment"], "staging", "{event}");
         assert!(event["id"].is_string() && event["time"].is_string(), "{event}");
+    }
+}
+
+/// Whatever is asked for: what reads the events must not meet a word.
+#[test]
+fn stdout_is_the_events_alone() {
+    let env = TestEnv::sandbox();
+    for (args, said) in [
+        (&["verify", "staging"][..], "SANDBOX ✔ staging is serving v2"),
+        (&["status", "staging"], "SANDBOX staging: "),
+        (
+            &["rollback", "staging", "--dry-run"],
+            "SANDBOX rollback staging: nothing",
+        ),
+    ] {
+        let ran = env.shipctl(["--sandbox", "--events", "-"].iter().chain(args).copied());
+        ran.succeeds();
+        for line in ran.stdout.lines() {
+            let event: Value = serde_json::from_str(line).unwrap();
+            assert!(event["event"].is_string(), "{event}");
+        }
+        assert!(ran.stderr.contains(said), "{args:?}\n{}", ran.stderr);
     }
 }

@@ -89,7 +89,7 @@ fn lines(svg: &str) -> Vec<String> {
             for word in same_each_run(text.trim_end()).split_whitespace() {
                 // Of a number of so many seconds only the unit is the same in each run.
                 let number = word.chars().all(|char| char == '0' || char == '.');
-                let is_time = word.len() == 20 && word.ends_with('Z');
+                let is_time = word.len() == 8 && word.split(':').all(|part| part.len() == 2);
                 let written = match (number, is_time) {
                     (true, _) => write!(words, "0 "),
                     (_, true) => write!(words, "TIME "),
