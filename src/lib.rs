@@ -22,6 +22,7 @@ mod state;
 mod verification;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -47,6 +48,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         printer.error(&error);
         return ExitCode::from(error.kind.exit_code());
     }
+    if let Err(error) = enter(cli.globals.directory.as_deref()) {
+        printer.error(&error);
+        return ExitCode::from(error.kind.exit_code());
+    }
     diagnostics();
     let result = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -68,6 +73,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(error.kind.exit_code())
         }
     }
+}
+
+/// `-C DIR` is `cd DIR`: everything that is relative, files, `.env` and places for state, is so from there.
+fn enter(folder: Option<&Path>) -> Result<(), Error> {
+    let Some(folder) = folder else { return Ok(()) };
+    std::env::set_current_dir(folder)
+        .map_err(|error| Error::usage(format!("cannot go to `-C {}`", folder.display())).cause(error))
 }
 
 /// `SHIPCTL_LOG` is for finding faults in shipctl; nothing that a user must read goes there alone.
@@ -132,7 +144,7 @@ fn usage_error(text: &str) -> Error {
 
 /// Gives an order to a sandbox's world, and answers as its control does; for tests, which read the truth from it.
 #[doc(hidden)]
-pub fn sandbox_order(world: &std::path::Path, order: serde_json::Value) -> serde_json::Value {
+pub fn sandbox_order(world: &Path, order: serde_json::Value) -> serde_json::Value {
     sandbox::order(world, order)
 }
 

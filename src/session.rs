@@ -70,7 +70,7 @@ impl Session {
         strictness: Strictness<'_>,
     ) -> Result<Self> {
         let variables = process_variables();
-        let start = start_folder(globals)?;
+        let start = start_folder()?;
         let url = variables.get("SHIPCTL_STATE").map(str::to_owned);
         let project = match &globals.app {
             Some(app) => {
@@ -392,7 +392,7 @@ impl Session {
     pub(crate) fn readers(&self) -> Result<Vec<Box<dyn Reader>>> {
         let mut readers: Vec<Box<dyn Reader>> = vec![Box::new(Terminal::new(self.printer))];
         if let Some(path) = &self.globals.events {
-            if path == Path::new("-") {
+            if self.globals.has_events_on_stdout() {
                 readers.push(Box::new(Lines::new(std::io::stdout())));
             } else {
                 let file = OpenOptions::new()
@@ -448,20 +448,9 @@ impl Session {
     }
 }
 
-fn start_folder(globals: &Globals) -> Result<PathBuf> {
-    let current = std::env::current_dir()
-        .map_err(|error| Error::internal("the current folder cannot be read").cause(error))?;
-    match &globals.directory {
-        None => Ok(current),
-        Some(folder) => {
-            let folder = current.join(folder);
-            if folder.is_dir() {
-                Ok(folder)
-            } else {
-                Err(Error::usage(format!("`-C {}` is no folder", folder.display())))
-            }
-        }
-    }
+/// The folder that the command was started in, or `-C` names.
+fn start_folder() -> Result<PathBuf> {
+    std::env::current_dir().map_err(|error| Error::internal("the current folder cannot be read").cause(error))
 }
 
 /// Reads the project that the start folder is in.
@@ -475,13 +464,12 @@ pub(crate) async fn with_request<T>(
     strictness: Strictness<'_>,
     act: impl FnOnce(&Request<'_>) -> Result<T>,
 ) -> Result<T> {
-    let (start, variables) = (start_folder(globals)?, process_variables());
+    let (start, variables) = (start_folder()?, process_variables());
     let mode = match strictness {
         Strictness::Strict { .. } => Mode::Strict,
         Strictness::Tolerant => Mode::Tolerant,
     };
     let mut request = Request::new(&start, mode, &variables);
-    request.dir_is_root = globals.directory.is_some();
     request.services = &globals.services;
     if let Strictness::Strict { environment, config } = strictness {
         request.wanted = if environment.is_some() || config.is_some() {

@@ -43,8 +43,6 @@ pub(crate) enum Wanted<'a> {
 pub(crate) struct Request<'a> {
     /// Absolute: `-C`, else the current directory.
     pub(crate) dir: &'a Path,
-    /// Whether `dir` was named by `-C`, and so is the root itself.
-    pub(crate) dir_is_root: bool,
     pub(crate) mode: Mode,
     pub(crate) wanted: Wanted<'a>,
     /// `--config`, relative to `dir`.
@@ -62,7 +60,6 @@ impl<'a> Request<'a> {
     pub(crate) fn new(dir: &'a Path, mode: Mode, process: &'a Variables) -> Self {
         Self {
             dir,
-            dir_is_root: false,
             mode,
             wanted: Wanted::All,
             config: None,
@@ -75,15 +72,6 @@ impl<'a> Request<'a> {
 
     /// The folder that the project is in.
     pub(crate) fn root(&self) -> Result<PathBuf> {
-        if self.dir_is_root {
-            let dir = normal(self.dir, Path::new(""));
-            return if dir.is_dir() {
-                Ok(dir)
-            } else {
-                Err(Error::config(format!("`{}` is no folder", dir.display()))
-                    .hint("name the project's folder with `-C`"))
-            };
-        }
         find_root(self.dir)
             .or_else(|| find_root(normal(self.dir, self.config?).parent()?))
             .ok_or_else(|| {

@@ -105,11 +105,6 @@ fn a_fly_toml_alone_is_the_default_environment() {
     assert_eq!(project.environments[0].name, "default");
     assert!(!project.environments[0].protected);
     assert_eq!(project.environments[0].services[0].app, "shop");
-    let named = Request {
-        dir_is_root: true,
-        ..Request::new(&dir, Mode::Strict, &process)
-    };
-    assert!(load(&named).unwrap().environments.is_empty());
     let empty = tempfile::tempdir().unwrap();
     let error = load(&Request::new(empty.path(), Mode::Tolerant, &process)).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Config);

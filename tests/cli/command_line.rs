@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::TestEnv;
-use crate::support::text::words_of;
+use crate::support::text::{without_times, words_of};
 
 /// Run where there is no project, so that nothing but the parsing can succeed.
 const UNDERSTOOD: &[&str] = &[
@@ -246,4 +246,52 @@ fn every_command_has_help_with_an_example() {
 fn the_version_is_the_package_s() {
     let expected = format!("shipctl {}\n", env!("CARGO_PKG_VERSION"));
     TestEnv::new().shipctl(["--version"]).is(0, &expected, "");
+}
+
+#[test]
+fn a_folder_that_is_named_is_as_one_that_is_gone_to() {
+    let env = TestEnv::sandbox();
+    env.write("service/notes.txt", "");
+    let empty = env.path("home");
+    for (dir, code) in [(env.project(), 0), (env.project().join("service"), 0), (empty, 4)] {
+        let named = dir.to_str().unwrap();
+        for command in [&["--sandbox", "status"][..], &["config", "check"]] {
+            let gone = env.shipctl_in(&dir, command.iter().copied());
+            let told = env.shipctl_in(&env.path("bin"), ["-C", named].iter().chain(command).copied());
+            gone.exits(code);
+            assert_eq!(
+                (
+                    told.code,
+                    without_times(&told.stdout),
+                    without_times(&told.stderr)
+                ),
+                (
+                    gone.code,
+                    without_times(&gone.stdout),
+                    without_times(&gone.stderr)
+                ),
+                "-C {named} {command:?}"
+            );
+        }
+    }
+    env.shipctl(["-C", "nowhere", "status"]).is(
+        2,
+        "",
+        "error: cannot go to `-C nowhere`\ncaused by: No such file or directory (os error 2)\n",
+    );
+    // What is relative is so from there.
+    env.shipctl_in(
+        &env.path("bin"),
+        [
+            "-C",
+            "../shop",
+            "--sandbox",
+            "verify",
+            "staging",
+            "--events",
+            "events.jsonl",
+        ],
+    )
+    .succeeds();
+    assert!(env.project().join("events.jsonl").exists());
 }
