@@ -471,6 +471,7 @@ pub(crate) async fn with_request<T>(
     };
     let mut request = Request::new(&start, mode, &variables);
     request.services = &globals.services;
+    request.dir_is_root = globals.directory.is_some();
     if let Strictness::Strict { environment, config } = strictness {
         request.wanted = if environment.is_some() || config.is_some() {
             Wanted::One(environment)

@@ -43,6 +43,8 @@ pub(crate) enum Wanted<'a> {
 pub(crate) struct Request<'a> {
     /// Absolute: `-C`, else the current directory.
     pub(crate) dir: &'a Path,
+    /// Whether `dir` was named by `-C`, and so is the root itself: no folder above it is meant.
+    pub(crate) dir_is_root: bool,
     pub(crate) mode: Mode,
     pub(crate) wanted: Wanted<'a>,
     /// `--config`, relative to `dir`.
@@ -60,6 +62,7 @@ impl<'a> Request<'a> {
     pub(crate) fn new(dir: &'a Path, mode: Mode, process: &'a Variables) -> Self {
         Self {
             dir,
+            dir_is_root: false,
             mode,
             wanted: Wanted::All,
             config: None,
@@ -72,6 +75,16 @@ impl<'a> Request<'a> {
 
     /// The folder that the project is in.
     pub(crate) fn root(&self) -> Result<PathBuf> {
+        if self.dir_is_root {
+            let own = find_root(self.dir).filter(|root| *root == normal(self.dir, Path::new("")));
+            return own.ok_or_else(|| {
+                Error::config(format!(
+                    "`{}` holds neither `shipctl.toml` nor `fly.<env>.toml` nor `fly.toml`",
+                    self.dir.display()
+                ))
+                .hint("name the project's own folder with `-C`")
+            });
+        }
         find_root(self.dir)
             .or_else(|| find_root(normal(self.dir, self.config?).parent()?))
             .ok_or_else(|| {

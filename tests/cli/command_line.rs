@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::support::TestEnv;
 use crate::support::text::{without_times, words_of};
+use crate::support::{Ran, TestEnv};
 
 /// Run where there is no project, so that nothing but the parsing can succeed.
 const UNDERSTOOD: &[&str] = &[
@@ -251,28 +251,21 @@ fn the_version_is_the_package_s() {
 #[test]
 fn a_folder_that_is_named_is_as_one_that_is_gone_to() {
     let env = TestEnv::sandbox();
+    let named = env.project().display().to_string();
+    for command in [&["--sandbox", "status"][..], &["config", "check"]] {
+        let gone = env.shipctl(command.iter().copied());
+        let told = env.shipctl_in(&env.path("bin"), ["-C", &named].iter().chain(command).copied());
+        gone.succeeds();
+        let words = |ran: &Ran| (ran.code, without_times(&ran.stdout), without_times(&ran.stderr));
+        assert_eq!(words(&told), words(&gone), "{command:?}");
+    }
+    // A folder that is named is the project: none above it is meant.
     env.write("service/notes.txt", "");
-    let empty = env.path("home");
-    for (dir, code) in [(env.project(), 0), (env.project().join("service"), 0), (empty, 4)] {
-        let named = dir.to_str().unwrap();
-        for command in [&["--sandbox", "status"][..], &["config", "check"]] {
-            let gone = env.shipctl_in(&dir, command.iter().copied());
-            let told = env.shipctl_in(&env.path("bin"), ["-C", named].iter().chain(command).copied());
-            gone.exits(code);
-            assert_eq!(
-                (
-                    told.code,
-                    without_times(&told.stdout),
-                    without_times(&told.stderr)
-                ),
-                (
-                    gone.code,
-                    without_times(&gone.stdout),
-                    without_times(&gone.stderr)
-                ),
-                "-C {named} {command:?}"
-            );
-        }
+    for folder in ["service", "../home"] {
+        let ran = env.shipctl(["-C", folder, "--sandbox", "status"]);
+        ran.exits(4)
+            .says("` holds neither `shipctl.toml` nor `fly.<env>.toml` nor `fly.toml`\n")
+            .says("hint: name the project's own folder with `-C`\n");
     }
     env.shipctl(["-C", "nowhere", "status"]).is(
         2,
