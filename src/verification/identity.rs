@@ -222,6 +222,26 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_image_without_a_registry_is_named_whole_or_by_its_tag() {
+        let names = names(&[], &["shop:v2"], &[]);
+        for (version, matches) in [
+            ("shop:v2", true),
+            ("v2", true),
+            ("shop:v3", false),
+            ("other:v2", false),
+        ] {
+            assert_eq!(names.matches(version), matches, "{version:?}");
+        }
+    }
+
+    #[test]
+    fn a_word_names_what_is_called_by_it() {
+        let word = Names::word("v1.4.0");
+        assert!(word.matches("1.4.0"));
+        assert!(!word.matches("v1.4.1"));
+    }
+
     fn rule(mode: Identity, named_before: bool) -> IdentityRule {
         IdentityRule {
             mode,
