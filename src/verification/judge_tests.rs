@@ -236,6 +236,7 @@ async fn the_number_of_instances() {
             expectation.target = super::expectation::Target::default();
         })
     };
+    let returned = |stage: Stage| stage.expecting(|expectation| expectation.kind = Kind::Return);
     let needs = |stage: Stage, count| stage.expecting(|expectation| expectation.min_instances = Some(count));
     let regions = |stage: Stage| stage.expecting(|expectation| expectation.regions = vec!["sjc".into()]);
     for (case, stage, verdict, said) in [
@@ -251,6 +252,18 @@ async fn the_number_of_instances() {
             only_a(Stage::new().group(recreated)),
             V,
             "fly scale count app=2 -a shop",
+        ),
+        (
+            "one destroyed while it returned",
+            only_a(returned(Stage::new())),
+            V,
+            "has 1 instance of the 2 from before; `fly scale count app=2 -a shop`",
+        ),
+        (
+            "all destroyed while it returned",
+            returned(Stage::new()).cast(|cast| cast.instances.clear()),
+            R,
+            "no instance",
         ),
         (
             "empty before",

@@ -31,23 +31,24 @@ impl Bench<'_> {
             if now == 0 && was.unwrap_or(0) == 0 && self.is_set_aside(name) {
                 continue;
             }
-            let needed = if group.recreated {
-                1
-            } else {
-                was.unwrap_or(1).max(1)
-            };
+            // A return mends no number: flyctl makes no instance for one that was destroyed meanwhile, and what is left
+            // serves what was returned to.
+            let few_will_do = group.recreated || self.expectation.kind == Kind::Return;
+            let needed = if few_will_do { 1 } else { was.unwrap_or(1).max(1) };
             if now < needed {
                 missing.push(format!(
                     "group `{name}` has {} where {needed} {} needed",
                     instances(now),
                     if needed == 1 { "is" } else { "are" }
                 ));
-            } else if group.recreated
-                && let Some(had) = was.or(group.had).filter(|had| now < *had)
-            {
+            } else if few_will_do && let Some(had) = was.or(group.had).filter(|had| now < *had) {
+                let how = if group.recreated {
+                    format!("was made again with {}", instances(now))
+                } else {
+                    format!("has {} of the {had} from before", instances(now))
+                };
                 warnings.push(format!(
-                    "group `{name}` was made again with {}; `fly scale count {name}={had} -a {}` brings the others back",
-                    instances(now),
+                    "group `{name}` {how}; `fly scale count {name}={had} -a {}` brings the others back",
                     self.expectation.app
                 ));
             } else if group.named_before && was.is_none() && self.expectation.baseline.is_some() {

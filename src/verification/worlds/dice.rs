@@ -243,7 +243,13 @@ impl Dice {
             }
             0 if live && others > 1 => world.machines[index].fate = Fate::Taken,
             1 if !live => world.machines[index].fate = Fate::Taken,
-            2 if !made && !live && !Self::makes(world, index) => world.machines[index].fate = Fate::Lost,
+            2 if !made
+                && !live
+                && !Self::makes(world, index)
+                && (others == 1 || world.kind != Kind::Return) =>
+            {
+                world.machines[index].fate = Fate::Lost;
+            }
             3 if world.sight.prints_hosts && world.kind != Kind::Return => {
                 world.machines[index].host_lost = true;
             }

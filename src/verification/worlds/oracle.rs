@@ -1,6 +1,6 @@
 //! Whether a world is good. Imports nothing of what it judges.
 
-use super::world::{Before, Fate, Health, Machine, Role, World};
+use super::world::{Before, Fate, Health, Kind, Machine, Role, World};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Truth {
@@ -8,7 +8,8 @@ pub(super) enum Truth {
     Bad,
 }
 
-/// Good: in every group, as many machines as before run the new image and are well, or sleep and would be.
+/// Good: in every group, as many machines as before run the new image and are well, or sleep and would be. A return
+/// makes no new ones for those that were destroyed: what is left is well.
 pub(super) fn truth(world: &World) -> Truth {
     let counts = |machine: &&Machine| {
         let put_away = machine.before == Before::StoppedOnRequest
@@ -34,7 +35,12 @@ pub(super) fn truth(world: &World) -> Truth {
             .filter(of)
             .filter(|machine| machine.before != Before::Absent)
             .count();
-        there.iter().filter(of).count() >= before.max(1)
+        let needed = if world.kind == Kind::Return {
+            1
+        } else {
+            before.max(1)
+        };
+        there.iter().filter(of).count() >= needed
     });
     let spread = world
         .regions
