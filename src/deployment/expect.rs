@@ -13,6 +13,7 @@ use crate::state::record::GitFacts;
 use crate::verification::Evidence;
 use crate::verification::expectation::{
     Baseline as Before, Expectation, GroupExpectation, Kind, PathAuthority, ProbePlan, Reach, Target,
+    is_set_aside,
 };
 use crate::verification::identity::{IdentityRule, Names};
 
@@ -55,16 +56,24 @@ pub(crate) fn expectation(ground: Ground<'_>) -> Expectation {
     } = ground;
     let authority = authority(kind, &verify.path, ground.heard);
     let known = kind != Kind::Live && !baseline.is_first();
+    let groups = groups(file, baseline, kind, ground.forced);
+    let names: Vec<String> = groups.keys().cloned().collect();
+    let mut counted = baseline
+        .instances
+        .iter()
+        .filter(|instance| instance.counts(&names));
+    let none_ran = counted.all(|instance| is_set_aside(instance, &groups));
     Expectation {
         kind,
         app: ground.app.to_owned(),
         target: ground.target,
-        groups: groups(file, baseline, kind, ground.forced),
+        groups,
         primary_region: file.primary_region.clone(),
         regions: environment.regions.clone(),
         min_instances: environment.min_instances.map(|count| count as usize),
         baseline: known.then(|| Before {
             instances: baseline.instances.clone(),
+            none_ran,
         }),
         probe: ProbePlan {
             path: verify.path.path().to_owned(),
@@ -277,6 +286,10 @@ pub(crate) fn of_baseline(
         };
     }
     expectation.groups = present_groups(file, baseline, &forward.groups, forced);
+    if let Some(before) = &mut expectation.baseline {
+        // Nothing was shipped, so nothing is started that a person had stopped.
+        before.none_ran = false;
+    }
     expectation
 }
 

@@ -86,6 +86,8 @@ pub(crate) struct GroupExpectation {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Baseline {
     pub(crate) instances: Vec<Instance>,
+    /// A person had stopped every single one, so no part was put away: what is shipped is to serve.
+    pub(crate) none_ran: bool,
 }
 
 /// Where a health path comes from, which decides what a redirect or 4xx on it is worth.

@@ -792,6 +792,32 @@ async fn what_a_person_had_stopped_is_named_and_not_counted() {
     );
 }
 
+/// A deploy over an app that a person had stopped altogether is to bring it up.
+#[tokio::test(start_paused = true)]
+async fn where_nothing_ran_before_everything_is_started() {
+    let put_away = |one: &mut Instance| stopped(one, 5, None);
+    let recover = |cast: &mut super::stage::Cast| {
+        for instance in &mut cast.instances {
+            instance.state = InstanceState::Started;
+            instance.checks = vec![check("passing")];
+        }
+    };
+    let stage = Stage::new()
+        .each(put_away)
+        .expecting(|expectation| {
+            let baseline = expectation.baseline.as_mut().unwrap();
+            baseline.instances.iter_mut().for_each(put_away);
+            baseline.none_ran = true;
+        })
+        .at(Duration::from_secs(6), recover);
+    let judgement = stage.verdict().await;
+    expect("all put away", &judgement, V, "");
+    assert_eq!(judgement.counted, 2);
+    let mut started = stage.cast.lock().unwrap().started.clone();
+    started.sort();
+    assert_eq!(started, ["a", "b"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn crashes_after_the_update_are_counted_by_time() {
     let crashes = |events: &[i64]| {

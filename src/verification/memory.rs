@@ -69,7 +69,9 @@ impl Memory {
                 memory
                     .instances
                     .insert(instance.id.clone(), Seen::new(instance, now));
-                memory.set_aside_if_stopped(instance, expectation);
+                if !baseline.none_ran {
+                    memory.set_aside_if_stopped(instance, expectation);
+                }
             }
         }
         memory

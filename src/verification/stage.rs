@@ -376,7 +376,10 @@ pub(super) fn expectation(baseline: Vec<Instance>) -> Expectation {
         primary_region: Some("fra".into()),
         regions: Vec::new(),
         min_instances: None,
-        baseline: Some(Baseline { instances: baseline }),
+        baseline: Some(Baseline {
+            instances: baseline,
+            none_ran: false,
+        }),
         probe: ProbePlan {
             path: "/health".into(),
             address: true,

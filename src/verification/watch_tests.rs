@@ -27,6 +27,7 @@ async fn each_instance_has_its_own_deadline() {
             expectation.timeout = 5 * MINUTE;
             expectation.baseline = Some(Baseline {
                 instances: old.clone(),
+                none_ran: false,
             });
         })
         .shipping_for(13 * MINUTE);

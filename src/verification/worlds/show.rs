@@ -263,6 +263,7 @@ pub(super) fn expectation(world: &World) -> Expectation {
         min_instances: None,
         baseline: (!live).then(|| Baseline {
             instances: before(world),
+            none_ran: false,
         }),
         probe: ProbePlan {
             path: if world.sight.root_404 { "/" } else { "/health" }.into(),
