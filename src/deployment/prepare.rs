@@ -127,7 +127,7 @@ impl<'a> Look<'a> {
         Ok(facts)
     }
 
-    /// Asks each instance that is awake; nothing is woken (DESIGN 5).
+    /// Asks each instance that is awake and that the proxy leads to today; nothing is woken (DESIGN 5).
     async fn answers(&self, facts: &Facts) -> BTreeMap<String, Answer> {
         let parsed = facts.remote.as_ref().map(FlyToml::from_json);
         let Some(file) = self
@@ -144,10 +144,10 @@ impl<'a> Look<'a> {
         }
         let groups = public_groups(file, self.health.forced, &facts.machines);
         let verify = &settings(self.service, self.variables, facts.remote.as_ref());
-        let asked = facts
-            .machines
-            .iter()
-            .filter(|machine| machine.counts(&groups) && machine.state == InstanceState::Started);
+        let is_led_to = |machine: &Instance| machine.config.is_null() || machine.has_services();
+        let asked = facts.machines.iter().filter(|machine| {
+            machine.counts(&groups) && machine.state == InstanceState::Started && is_led_to(machine)
+        });
         let calls = asked.map(|machine| async {
             let request = probe::request(&self.health.base, verify, Some(&machine.id));
             let mut answer = self.http.send(&request).await;
@@ -196,7 +196,7 @@ pub(crate) fn has_public_handler(file: &FlyToml) -> bool {
 }
 
 /// The groups that are asked over HTTP: those with a public handler. With a given URL and no such group the first one,
-/// where the proxy leads to its instances; a worker without a service answers nobody.
+/// where the proxy leads to its instances and goes on to; a worker without a service answers nobody.
 pub(crate) fn public_groups(file: &FlyToml, forced: bool, instances: &[Instance]) -> Vec<String> {
     let groups = file.groups();
     let public: Vec<String> = groups
@@ -206,9 +206,10 @@ pub(crate) fn public_groups(file: &FlyToml, forced: bool, instances: &[Instance]
         .collect();
     if public.is_empty() && forced {
         let leads_to = |group: &String| {
-            instances
-                .iter()
-                .any(|instance| instance.group.as_ref() == Some(group) && instance.has_services())
+            file.group(group).served
+                && instances
+                    .iter()
+                    .any(|instance| instance.group.as_ref() == Some(group) && instance.has_services())
         };
         groups.into_iter().take(1).filter(leads_to).collect()
     } else {
@@ -221,11 +222,14 @@ mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use super::{Facts, is_worth_asking_again};
+    use serde_json::{Value, json};
+
+    use super::{Facts, is_worth_asking_again, public_groups};
     use crate::deployment::witnesses::HealthUrl;
     use crate::effect::http::Answer;
     use crate::project::VersionField;
-    use crate::provider::fly::output::ips;
+    use crate::project::fly_toml::FlyToml;
+    use crate::provider::fly::output::{ips, machines};
 
     #[test]
     fn an_app_is_asked_where_nobody_knows_whether_something_leads_to_it() {
@@ -249,6 +253,28 @@ mod tests {
             };
             assert_eq!(facts.has_address(&health), asked, "{listed:?} {forced}");
             assert_eq!(facts.warning().is_some(), warned, "{listed:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_is_asked_where_the_proxy_leads_to_it_and_goes_on_to() {
+        let machine = |services: Value| json!([{"id": "a", "state": "started", "config": {"services": services, "metadata": {"fly_process_group": "app"}}}]);
+        let list = |services| machines::parse(machine(services).to_string().as_bytes()).unwrap();
+        let (led_to, alone) = (list(json!([{"internal_port": 8080}])), list(json!([])));
+        let tcp = "app = \"a\"\n[[services]]\ninternal_port = 8080\n";
+        let web = "app = \"a\"\n[http_service]\ninternal_port = 8080\n";
+        for (text, forced, instances, asked) in [
+            (tcp, true, &led_to, true),
+            (tcp, false, &led_to, false),
+            (tcp, true, &alone, false),
+            // Its services are taken away by this file.
+            ("app = \"a\"\n", true, &led_to, false),
+            // They come with this file.
+            (web, true, &alone, true),
+            (web, false, &alone, true),
+        ] {
+            let groups = public_groups(&FlyToml::parse(text), forced, instances);
+            assert_eq!(!groups.is_empty(), asked, "{text} {forced}");
         }
     }
 

@@ -15,6 +15,8 @@ use super::{BareNumber, duration_of, tables, text};
 pub(crate) struct GroupConfig {
     /// An HTTP handler leads to it from outside.
     pub(crate) public_http: bool,
+    /// Any service leads to it.
+    pub(crate) served: bool,
     /// Where that handler listens and leads to; 443 before 80 before others.
     pub(crate) public_port: Option<PublicPort>,
     /// Any of its services lets the proxy stop its instances.
@@ -169,6 +171,7 @@ pub(super) fn group(table: &Table, name: &str, groups: &[String]) -> GroupConfig
         .min_by_key(|port| port.rank());
     GroupConfig {
         public_http: public_port.is_some(),
+        served: !services.is_empty(),
         public_port,
         autostop: services.iter().any(Service::autostop),
         min_machines_running: services
