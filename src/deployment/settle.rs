@@ -12,6 +12,7 @@ use crate::deployment::{conclude, expect, explain, ownership};
 use crate::instance::Instance;
 use crate::project::fly_toml::FlyToml;
 use crate::release::Release;
+use crate::verification::expectation::SHORTEST_FOR_STATE;
 use crate::verification::{Judgement, Verdict};
 
 /// Says what a verdict means for the service: where it stands now, by a fresh look where anything is doubtful.
@@ -149,7 +150,8 @@ async fn stand_by_baseline(attempt: &Attempt<'_>, job: &mut Job<'_>) -> Result<(
     let served = served.map_or_else(|| job.shipment.file.clone(), |kept| FlyToml::parse(&kept.text));
     let forced = job.witnesses.health.forced;
     let expectation = expect::of_baseline(&job.expectation, &job.baseline, &served, forced);
-    let deadline = Instant::now() + job.expectation.timeout;
+    // What only its state speaks for has to be seen up for longer than a short `timeout` allows.
+    let deadline = Instant::now() + job.expectation.timeout.max(SHORTEST_FOR_STATE);
     let judgement = verify(attempt, job, expectation, deadline).await?;
     let (stage, line) = match judgement.verdict {
         Verdict::Verified => (Stage::Untouched, "verified".to_owned()),
