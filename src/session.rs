@@ -335,14 +335,18 @@ impl Session {
         };
         let names: Vec<&str> = apps.iter().map(String::as_str).collect();
         let mut waited = false;
-        let guards = self
-            .locks()
-            .acquire(&names, &claim, wait, |holder| {
-                waited = true;
-                let (app, holder) = (holder.app.clone(), holder.sentence());
-                attempt.emitter.emit(&What::LockWaiting { app, holder });
-            })
-            .await?;
+        let mut interrupts = attempt.interrupts.clone();
+        let locks = self.locks();
+        let acquired = locks.acquire(&names, &claim, wait, |holder| {
+            waited = true;
+            let (app, holder) = (holder.app.clone(), holder.sentence());
+            attempt.emitter.emit(&What::LockWaiting { app, holder });
+        });
+        // Somebody else's deployment may take long; whoever waits for it may give up.
+        let guards = tokio::select! {
+            signal = interrupts.next() => return Err(Error::interrupted(signal)),
+            guards = acquired => guards?,
+        };
         for left in guards.taken_over() {
             attempt.emitter.emit(&What::LockTakenOver {
                 app: left.app.clone(),
