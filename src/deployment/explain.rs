@@ -68,7 +68,12 @@ pub(crate) fn explain(job: &mut Job<'_>) {
                     .holder
                     .clone()
                     .unwrap_or_else(|| "somebody else".to_owned());
-                format!("another deployment by {holder} holds the machines' leases: {message}")
+                if message.starts_with("could not destroy machine") {
+                    // flyctl had the leases of all machines by then: it may have met its own.
+                    format!("flyctl itself, or another deployment by {holder}, holds a lease: {message}")
+                } else {
+                    format!("another deployment by {holder} holds the machines' leases: {message}")
+                }
             }
             FailureClass::ReleaseCommand | FailureClass::ReleaseCommandTimeout => {
                 format!("the release command failed: {message}")
