@@ -304,7 +304,7 @@ fn return_killed(stage: &Stage) {
 }
 
 /// A signal to the `flyctl deploy` that this call started, and to nothing else.
-fn flyctl(running: &Running<'_>, signal: Signal) {
+pub(super) fn flyctl(running: &Running<'_>, signal: Signal) {
     let pid = running.pid();
     let mut sent = false;
     for task in fs::read_dir(format!("/proc/{pid}/task"))

@@ -3,6 +3,8 @@
 mod answers;
 mod byhand;
 mod callers;
+mod changes;
+mod colleagues;
 mod configuration;
 mod cutoff;
 mod health;
@@ -19,6 +21,7 @@ mod services;
 mod sleep;
 mod strategies;
 mod timing;
+mod troubles;
 
 use crate::scenario::Scenario;
 
@@ -42,4 +45,7 @@ pub(crate) const ALL: &[&[Scenario]] = &[
     cutoff::SCENARIOS,
     rules::SCENARIOS,
     services::SCENARIOS,
+    colleagues::SCENARIOS,
+    changes::SCENARIOS,
+    troubles::SCENARIOS,
 ];
