@@ -30,17 +30,9 @@ pub(super) fn truth(world: &World) -> Truth {
         .collect();
     let full = (0..world.groups.len()).all(|group| {
         let of = |machine: &&&Machine| machine.group == group;
-        let before = counted
-            .iter()
-            .filter(of)
-            .filter(|machine| machine.before != Before::Absent)
-            .count();
-        let needed = if world.kind == Kind::Return {
-            1
-        } else {
-            before.max(1)
-        };
-        there.iter().filter(of).count() >= needed
+        let kept = |machine: &&&Machine| world.kind != Kind::Return && machine.before != Before::Absent;
+        let needed = counted.iter().filter(of).filter(kept).count();
+        there.iter().filter(of).count() >= needed.max(1)
     });
     let spread = world
         .regions
