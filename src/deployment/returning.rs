@@ -341,6 +341,13 @@ fn answering_badly<'j>(job: &'j Job<'_>) -> Vec<&'j str> {
         .collect()
 }
 
+/// Of those that answer badly the ones that were made beside what served: bluegreen lets requests reach them last, and
+/// a flyctl that was ended never came to it. What returns updates them, and nobody would ever answer from them.
+fn made_beside(bad: &[&str], before: &[Instance]) -> Vec<String> {
+    let is_new = |id: &&&str| before.iter().all(|instance| instance.id != **id);
+    bad.iter().filter(is_new).map(|id| (*id).to_owned()).collect()
+}
+
 async fn once(
     attempt: &Attempt<'_>,
     job: &Job<'_>,
@@ -356,8 +363,13 @@ async fn once(
     let stages = Stages::Within(phase);
     let mark = |group, start| attempt.record_mark(recall::RETURN, &job.service.name, group, start, true);
     let beat = || attempt.session.heartbeat(attempt.environment);
+    let mut unreached = job.unreached.clone();
+    let ended = job.course.provider.as_ref();
+    if ended.is_some_and(|provider| provider.signal.is_some() || provider.ended_by_us) {
+        unreached.extend(made_beside(&answering_badly(job), &job.baseline.instances));
+    }
     let conditions = Conditions {
-        unreached: &job.unreached,
+        unreached: &unreached,
         app: job.app(),
         service: &job.service.name,
         emitter: &attempt.emitter,
@@ -386,7 +398,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{bound, is_worth_repeating, strategy};
+    use super::{bound, is_worth_repeating, made_beside, strategy};
     use crate::provider::fly::output::failure::FailureClass;
     use crate::provider::fly::output::machines;
 
@@ -402,6 +414,19 @@ mod tests {
             (None, 0, false),
         ] {
             assert_eq!(is_worth_repeating(class, crashes), again, "{class:?} {crashes}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_new_and_answers_badly_was_made_beside_what_served() {
+        let before = machines::parse(json!([{"id": "a"}, {"id": "b"}]).to_string().as_bytes()).unwrap();
+        for (bad, beside) in [
+            (&["c"][..], &["c"][..]),
+            (&["a", "c"], &["c"]),
+            (&["a"], &[]),
+            (&[], &[]),
+        ] {
+            assert_eq!(made_beside(bad, &before), beside, "{bad:?}");
         }
     }
 
