@@ -378,9 +378,13 @@ impl Guard {
         self.taken_over.as_ref()
     }
 
-    /// Whether the lock is still this one; nobody has released it by force.
+    /// Whether the lock is still this one; nobody has released it by force. Where the whole folder is gone nobody has:
+    /// somebody tidied up, and whoever takes the lock makes the folder first.
     fn is_held(&self) -> bool {
         let Some(file) = &self.file else { return false };
+        if self.path.parent().is_some_and(|folder| !folder.exists()) {
+            return true;
+        }
         is_at(file, &self.path)
             && self.token.as_ref().is_none_or(|token| {
                 File::open(&self.path)
@@ -574,6 +578,16 @@ mod tests {
             second.is_held(),
             "the first one's end does not touch the second one's words"
         );
+    }
+
+    #[test]
+    fn tidying_up_takes_no_lock_away_until_another_takes_it() {
+        let (folder, locks) = locks();
+        let guard = ours(locks.try_acquire("shop", &claim("first")).unwrap());
+        std::fs::remove_dir_all(folder.path().join("locks")).unwrap();
+        assert!(guard.is_held());
+        let second = ours(locks.try_acquire("shop", &claim("second")).unwrap());
+        assert!(!guard.is_held() && second.is_held());
     }
 
     #[tokio::test(start_paused = true)]
