@@ -58,18 +58,18 @@ pub(crate) async fn run(args: &FreezeArgs, session: &Session) -> Result<u8> {
     if session.printer.json {
         session.printer.document(&view);
     } else {
-        session.printer.data(&format!(
-            "{} is frozen: deploys are refused, rollbacks are not\n",
+        session.printer.answer(&format!(
+            "{} is frozen: deploys are refused, rollbacks are not",
             environment.name
         ));
         if let Some(before) = &view.replaced {
             let words = before.words(clock::now());
-            session.printer.note(&format!(
+            session.printer.remark(&format!(
                 "it was frozen already, {words}; the new reason takes its place"
             ));
         }
         if session.is_local(environment) {
-            session.printer.note(
+            session.printer.remark(
                 "it holds on this machine only; `[state] url` in shipctl.toml names a folder that others see",
             );
         }

@@ -89,12 +89,12 @@ pub(crate) async fn run(args: &LockArgs, session: &Session) -> Result<u8> {
     if locks.is_empty() {
         session
             .printer
-            .data(&format!("{} is not locked\n", environment.name));
+            .answer(&format!("{} is not locked", environment.name));
     }
     for lock in &locks {
         session
             .printer
-            .data(&format!("{} is locked {}\n", environment.name, lock.words(now)));
+            .answer(&format!("{} is locked {}", environment.name, lock.words(now)));
     }
     Ok(0)
 }
@@ -119,7 +119,7 @@ async fn acquire(session: &Session, environment: &Environment, reason: Option<St
         taken.push(&service.app);
     }
     // Wherever the ledger lies: two projects can name one app.
-    session.printer.note("it holds on this machine only");
+    session.printer.remark("it holds on this machine only");
     Ok(())
 }
 

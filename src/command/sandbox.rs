@@ -83,7 +83,7 @@ pub(crate) async fn run(args: &SandboxArgs, globals: &Globals, printer: Printer)
         if printer.json {
             printer.document(&view);
         } else {
-            printer.talk(&format!("the sandbox of `{}` begins anew", session.project.name));
+            printer.say(&format!("the sandbox of `{}` begins anew", session.project.name));
         }
         return Ok(0);
     }
@@ -107,7 +107,7 @@ pub(crate) async fn run(args: &SandboxArgs, globals: &Globals, printer: Printer)
                 served.base_url.replace("{app}", app)
             ));
         }
-        printer.talk("serving until Ctrl-C; deploy to it from another terminal: shipctl --sandbox deploy ENV --image …");
+        printer.say("serving until Ctrl-C; deploy to it from another terminal: shipctl --sandbox deploy ENV --image …");
     }
     interrupted.await;
     Ok(0)

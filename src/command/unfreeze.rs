@@ -32,13 +32,13 @@ pub(crate) fn run(args: &UnfreezeArgs, session: &Session) -> Result<u8> {
         });
         return Ok(0);
     }
-    session.printer.data(&match lifted {
+    session.printer.answer(&match lifted {
         Some(freeze) => format!(
-            "{} takes deploys again; it was frozen {}\n",
+            "{} takes deploys again; it was frozen {}",
             environment.name,
             freeze.words(clock::now())
         ),
-        None => format!("{} was not frozen\n", environment.name),
+        None => format!("{} was not frozen", environment.name),
     });
     Ok(0)
 }

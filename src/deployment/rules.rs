@@ -12,7 +12,6 @@ use crate::deployment::{configuration, plan, recall};
 use crate::effect::clock;
 use crate::error::{Error, Result};
 use crate::output::Printer;
-use crate::output::text::{width, wrap};
 use crate::project::policy::{bound, choice, consent, forward};
 use crate::project::{Environment, FreezePolicy, Service};
 use crate::provider::fly::passthrough::Passthrough;
@@ -192,7 +191,7 @@ pub(crate) async fn consent(
         consent::Consent::Given => Ok(()),
         consent::Consent::Ask => {
             for unfinished in unfinished(history) {
-                printer.talk(&format!(
+                printer.say(&format!(
                     "the {} by {} was cut off",
                     unfinished.start.kind.as_str(),
                     unfinished.start.actor
@@ -302,7 +301,7 @@ pub(crate) fn freeze_after(attempt: &Attempt<'_>, request: &RollbackRequest, job
             if attempt.session.is_local(environment) {
                 text += ". The freeze holds on this machine only";
             }
-            printer.note(&wrap(&printer.pasteable(&text), width(*printer)).join("\n"));
+            printer.remark(&printer.pasteable(&text));
         }
         Err(error) => attempt
             .session

@@ -82,6 +82,11 @@ impl Printer {
             .and_then(|()| out.flush());
     }
 
+    /// Sentences of the answer, wrapped at the terminal's width.
+    pub(crate) fn answer(self, text: &str) {
+        self.data(&(text::wrapped(text, self.data_width()) + "\n"));
+    }
+
     /// The width to wrap the answer at.
     pub(crate) fn data_width(self) -> usize {
         if self.is_stdout_taken {
@@ -118,8 +123,14 @@ impl Printer {
     /// Asks on the terminal; `None` where the input has ended.
     pub(crate) async fn ask(self, question: &str) -> Result<Option<String>> {
         let mark = if self.sandbox { text::SANDBOX_MARK } else { "" };
+        // The answer stands on the same line.
+        let room = text::width(self).saturating_sub(2);
+        let lines: Vec<String> = text::wrap(&format!("{question} [y/N]"), room)
+            .iter()
+            .map(|line| format!("{mark}{line}"))
+            .collect();
         let mut err = std::io::stderr().lock();
-        let asked = write!(err, "{mark}{question} [y/N] ").and_then(|()| err.flush());
+        let asked = write!(err, "{} ", lines.join("\n")).and_then(|()| err.flush());
         drop(err);
         let answer = match asked {
             // On a thread of its own, so that a signal is heard meanwhile.
@@ -157,6 +168,18 @@ impl Printer {
 
     pub(crate) fn has_color(self) -> bool {
         self.color_stdout && self.color_stderr
+    }
+
+    /// Sentences, wrapped at the terminal's width.
+    pub(crate) fn say(self, text: &str) {
+        self.talk(&text::wrapped(text, text::width(self)));
+    }
+
+    /// Sentences that `--quiet` leaves out, wrapped at the terminal's width.
+    pub(crate) fn remark(self, text: &str) {
+        if !self.quiet {
+            self.say(text);
+        }
     }
 
     /// Talk that `--quiet` leaves out.

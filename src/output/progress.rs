@@ -3,16 +3,23 @@
 use std::io::Write;
 use std::time::Duration;
 
+use anstyle::Style;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::deployment::event::{Phase, Reader, Subject, What, to_json};
-use crate::output::text::{SANDBOX_MARK, cut, duration, labelled, width};
+use crate::output::text::{SANDBOX_MARK, cut, duration, labelled, width, wrapped};
 use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, paint};
 
 /// What stands before the detail of a phase: mark, name, time.
 const PHASE_LABEL: usize = 2 + 8 + 1 + 7 + 2;
 /// The detail of a phase that a signal ended.
 const INTERRUPTED: &str = "interrupted";
+
+/// Each line in its style: a mark may stand before it.
+fn paint_lines(style: Style, text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(|line| paint(style, line)).collect();
+    lines.join("\n")
+}
 
 /// Reads events to stderr.
 pub(crate) struct Terminal {
@@ -35,11 +42,17 @@ impl Terminal {
         }
     }
 
+    fn say_in(&self, style: Style, text: &str) {
+        self.say(&paint_lines(style, &wrapped(text, width(self.printer))));
+    }
+
     fn start(&mut self, phase: Phase, detail: &str) {
         if !self.printer.lively {
             if !detail.is_empty() && phase != Phase::Prepare {
+                let label = format!("… {:<8}", phase.as_str());
+                let width = width(self.printer);
                 self.printer
-                    .note(&paint(DIM, &format!("… {:<8} {detail}", phase.as_str())));
+                    .note(&paint_lines(DIM, &labelled(&label, 10, detail, width)));
             }
             return;
         }
@@ -74,6 +87,11 @@ impl Terminal {
         .to_owned()
     }
 
+    fn waits(&self, phase: Phase, since: Duration, for_what: &str) {
+        let label = format!("… {:<8} {:>7} ", phase.as_str(), duration(since));
+        self.say(&labelled(&label, PHASE_LABEL - 1, for_what, width(self.printer)));
+    }
+
     /// A phase that took no time and has nothing to say is no news to somebody who looks on.
     fn is_news(&self, phase: Phase, took: Duration, detail: &str) -> bool {
         let formal = matches!(phase, Phase::Lock | Phase::Conclude | Phase::Diagnose);
@@ -88,7 +106,7 @@ impl Terminal {
 impl Reader for Terminal {
     fn read(&mut self, what: &What, _: &Subject) {
         match what {
-            What::DeploymentStarted { headline } => self.say(&paint(BOLD, headline)),
+            What::DeploymentStarted { headline } => self.say_in(BOLD, headline),
             What::PhaseStarted { phase, detail } => self.start(*phase, detail),
             What::PhaseCompleted {
                 phase,
@@ -134,9 +152,13 @@ impl Reader for Terminal {
                     cut(&line, width(self.printer).saturating_sub(4))
                 ));
             }
-            What::RollbackStarted { to } => self.say(&format!("{} returning to {to}", paint(WARN, "↩"))),
+            What::RollbackStarted { to } => {
+                let text = format!("returning to {to}");
+                self.say(&labelled(&paint(WARN, "↩"), 1, &text, width(self.printer)));
+            }
             What::LockWaiting { app, holder } => {
-                self.say(&format!("… waiting for the lock of {app}: {holder}"));
+                let text = format!("waiting for the lock of {app}: {holder}");
+                self.say(&labelled("…", 1, &text, width(self.printer)));
             }
             What::LockTakenOver { app, from } => {
                 let text = format!("the lock of {app} was taken over from {from}");
@@ -148,11 +170,7 @@ impl Reader for Terminal {
                 since,
             } => match &self.spinner {
                 Some(spinner) => spinner.set_message(for_what.clone()),
-                None => self.say(&format!(
-                    "… {:<8} {:>7}  {for_what}",
-                    phase.as_str(),
-                    duration(*since)
-                )),
+                None => self.waits(*phase, *since, for_what),
             },
             What::Output { service, line } if self.printer.verbose => {
                 let room = width(self.printer).saturating_sub(service.chars().count() + 5);

@@ -45,6 +45,12 @@ pub(crate) fn labelled(label: &str, label_width: usize, text: &str, width: usize
     out
 }
 
+/// Each line of a text, broken where it is too wide.
+pub(crate) fn wrapped(text: &str, width: usize) -> String {
+    let lines: Vec<String> = text.lines().flat_map(|line| wrap(line, width)).collect();
+    lines.join("\n")
+}
+
 /// Breaks at blanks, but never within a command: what is pasted has to be one line, however wide that is.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let words = text.trim_start();

@@ -113,8 +113,8 @@ pub(crate) async fn run(printer: &Printer) -> Result<u8> {
     let sandbox = Sandbox::open(&root, &apps).map_err(unusable)?;
     order(&sandbox.world(), json!({"do": "settings", "speed": SPEED}));
 
-    printer.talk("a fresh world: the real shipctl, a stand-in for flyctl, apps on loopback");
-    printer.talk("shorter than usual: 4 s for an instance to turn good, 1 s of baking");
+    printer.say("a fresh world: the real shipctl, a stand-in for flyctl, apps on loopback");
+    printer.say("shorter than usual: 4 s for an instance to turn good, 1 s of baking");
     let mut all_good = true;
     for scene in &SCENES {
         printer.data(&format!(
@@ -132,8 +132,8 @@ pub(crate) async fn run(printer: &Printer) -> Result<u8> {
             ));
         }
     }
-    printer.talk("nothing of it is left behind; play on in a project of your own:");
-    printer.talk("shipctl --sandbox deploy ENV --image registry.fly.io/APP:v3");
+    printer.say("nothing of it is left behind; play on in a project of your own:");
+    printer.say("shipctl --sandbox deploy ENV --image registry.fly.io/APP:v3");
     if all_good {
         Ok(0)
     } else {
