@@ -54,7 +54,7 @@ pub(crate) struct Cli {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
-    /// Run as if started in DIR, as `cd DIR` would
+    /// Run as if started in DIR, which holds the project
     #[arg(short = 'C', value_name = "DIR", global = true)]
     pub(crate) directory: Option<PathBuf>,
     /// Name the Fly app instead of a checkout (rollback, status, verify, releases)

@@ -5,15 +5,16 @@ use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::command::age;
+use crate::command::{age, at_least_one};
 use crate::deployment::attempt::short_id;
+use crate::deployment::report::Report;
 use crate::effect::clock;
 use crate::error::{Error, Result};
-use crate::output::text::{ago, cut, duration};
-use crate::output::{BAD, BOLD, DIM, GOOD, WARN, paint};
+use crate::output::text::{ago, duration, labelled};
+use crate::output::{BAD, BOLD, DIM, GOOD, WARN, human, paint};
 use crate::project::Environment;
 use crate::release::short_image;
 use crate::session::Session;
@@ -26,7 +27,8 @@ use crate::state::record::{GitFacts, Outcome};
 #[command(after_help = "Examples:
   shipctl history production --limit 5
   shipctl history --since 7d --json | jq '.deployments[].outcome'
-  shipctl history show ae1f2ebb")]
+  shipctl history show ae1f2ebb
+  shipctl history show ae1f2ebb --full")]
 pub(crate) struct HistoryArgs {
     #[command(subcommand)]
     command: Option<HistoryCommand>,
@@ -43,11 +45,14 @@ pub(crate) struct HistoryArgs {
 
 #[derive(Debug, Subcommand)]
 enum HistoryCommand {
-    /// One attempt whole, with its failure bundle
+    /// One attempt: what was answered, why, and where the failure bundle lies
     Show {
         /// The id, its beginning or its end
         #[arg(value_name = "ID")]
         id: String,
+        /// Print the files of the failure bundle, too
+        #[arg(long)]
+        full: bool,
     },
 }
 
@@ -92,18 +97,9 @@ struct ServiceView {
     verdict: Option<String>,
 }
 
-/// None at all would read as if nothing were recorded.
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("at least 1 is needed".to_owned()),
-        Ok(count) => Ok(count),
-        Err(_) => Err("a count such as 20 is needed".to_owned()),
-    }
-}
-
 pub(crate) fn run(args: &HistoryArgs, session: &Session) -> Result<u8> {
     match &args.command {
-        Some(HistoryCommand::Show { id }) => show(id, session),
+        Some(HistoryCommand::Show { id, full }) => show(id, *full, session),
         None => list(args, session),
     }
 }
@@ -155,12 +151,14 @@ fn list(args: &HistoryArgs, session: &Session) -> Result<u8> {
         });
     }
     for view in &views {
-        session.printer.data(&line(view, now));
+        session
+            .printer
+            .data(&line(view, now, session.printer.data_width()));
     }
     Ok(0)
 }
 
-fn show(id: &str, session: &Session) -> Result<u8> {
+fn show(id: &str, full: bool, session: &Session) -> Result<u8> {
     let mut found = None;
     let mut ids = Vec::new();
     for environment in environments(session, None)? {
@@ -183,7 +181,8 @@ fn show(id: &str, session: &Session) -> Result<u8> {
     };
     let report = attempt.end.as_ref().map(|end| end.report.clone());
     let mut view = view(attempt, &environment.name);
-    let files = session.bundles(environment)?.read(&view.id).unwrap_or_default();
+    let bundles = session.bundles(environment)?;
+    let files = bundles.read(&view.id).unwrap_or_default();
     let bundle: BTreeMap<String, String> = files
         .into_iter()
         .map(|(name, bytes)| (name, String::from_utf8_lossy(&bytes).into_owned()))
@@ -198,7 +197,22 @@ fn show(id: &str, session: &Session) -> Result<u8> {
         };
         session.printer.document(&view);
     } else {
-        session.printer.data(&whole(&view, report.as_ref(), &bundle));
+        let width = session.printer.data_width();
+        let mut out = whole(&view, report.as_ref(), width);
+        let bundle: Vec<(&str, &str)> = bundle
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str()))
+            .filter(|(_, text)| !text.trim().is_empty())
+            .collect();
+        if full {
+            files_whole(&mut out, &bundle);
+        } else if !bundle.is_empty() {
+            let all = format!("shipctl history show {} --full", short_id(&view.id));
+            let all = session.printer.pasteable(&all);
+            let folder = bundles.folder(&view.id).display().to_string();
+            files_named(&mut out, &bundle, &folder, &all, width);
+        }
+        session.printer.data(&out);
     }
     Ok(0)
 }
@@ -267,7 +281,7 @@ fn outcome(outcome: Option<Outcome>) -> (&'static str, anstyle::Style) {
     }
 }
 
-fn line(view: &DeploymentView, now: Timestamp) -> String {
+fn line(view: &DeploymentView, now: Timestamp, width: usize) -> String {
     let (word, style) = outcome(view.outcome);
     let when = view
         .started_at
@@ -286,23 +300,36 @@ fn line(view: &DeploymentView, now: Timestamp) -> String {
             format!("{release}{}", service.image.as_deref().map_or("", short_image))
         })
         .collect();
-    let line = format!(
-        " {:<8} {:<10} {:<12} {} by {}",
+    let (what, by) = (what.join(", "), view.actor.as_deref().unwrap_or("?"));
+    let place = format!(
+        " {:<8} {:<10} {when:<12}",
         view.kind.unwrap_or("?"),
-        view.environment,
-        when,
-        what.join(", "),
-        view.actor.as_deref().unwrap_or("?"),
+        view.environment
     );
-    format!(
-        "{} {}{}\n",
+    let indent = 8 + 1 + 12 + place.chars().count();
+    let label = format!(
+        "{} {}{place}",
         paint(DIM, short_id(&view.id)),
         paint(style, &format!("{word:<12}")),
-        cut(&line, 110)
-    )
+    );
+    let by = format!("by {by}");
+    let (long, short) = (what.chars().count(), by.chars().count());
+    if indent + 1 + long > width {
+        // The tag of a build names its deployment: it has a line of its own.
+        return format!(
+            "{label}\n{}\n",
+            labelled("        ", 8, &format!("{what} {by}"), width)
+        );
+    }
+    let between = if indent + 1 + long + 1 + short > width {
+        '\n'
+    } else {
+        ' '
+    };
+    labelled(&label, indent, &format!("{what}{between}{by}"), width) + "\n"
 }
 
-fn whole(view: &DeploymentView, report: Option<&Value>, bundle: &BTreeMap<String, String>) -> String {
+fn whole(view: &DeploymentView, report: Option<&Value>, width: usize) -> String {
     let now = clock::now();
     let (word, style) = outcome(view.outcome);
     let mut out = format!(
@@ -313,7 +340,8 @@ fn whole(view: &DeploymentView, report: Option<&Value>, bundle: &BTreeMap<String
     );
     let mut row = |label: &str, text: &str| {
         if !text.is_empty() {
-            let _ = writeln!(out, "  {} {text}", paint(DIM, &format!("{label:<9}")));
+            let label = format!("  {}", paint(DIM, &format!("{label:<9}")));
+            let _ = writeln!(out, "{}", labelled(&label, 11, text, width));
         }
     };
     row("id", &view.id);
@@ -328,14 +356,18 @@ fn whole(view: &DeploymentView, report: Option<&Value>, bundle: &BTreeMap<String
             git.describe.as_deref().or(git.sha.as_deref()).unwrap_or(""),
         );
     }
-    for phase in report
-        .iter()
-        .flat_map(|report| report["phases"].as_array().into_iter().flatten())
-    {
+    let phases = report.and_then(|report| report["phases"].as_array());
+    let phases = phases.into_iter().flatten().map(|phase| {
         let took = std::time::Duration::from_millis(phase["duration_ms"].as_u64().unwrap_or_default());
-        let text = format!("{} ({})", duration(took), phase["result"].as_str().unwrap_or(""));
-        row(phase["name"].as_str().unwrap_or(""), &text);
-    }
+        let failed = if phase["result"] == "failed" {
+            " (failed)"
+        } else {
+            ""
+        };
+        let name = phase["name"].as_str().unwrap_or_default();
+        format!("{name} {}{failed}", duration(took))
+    });
+    row("phases", &phases.collect::<Vec<_>>().join(", "));
     for service in &view.services {
         let image = service.image.as_deref().map_or("", short_image);
         let release = service
@@ -351,26 +383,41 @@ fn whole(view: &DeploymentView, report: Option<&Value>, bundle: &BTreeMap<String
             ),
         );
     }
-    for service in report
-        .iter()
-        .flat_map(|report| report["services"].as_array().into_iter().flatten())
-    {
-        for key in ["reasons", "warnings"] {
-            for text in service[key]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-            {
-                row(key.trim_end_matches('s'), text);
-            }
-        }
+    // One that was only abandoned answered nothing, and what a newer version answered may not be understood.
+    let answer = report.and_then(|report| Report::deserialize(report).ok());
+    if let Some(answer) = answer {
+        out.push('\n');
+        out.push_str(&human::again(&answer, width));
     }
-    for (name, text) in bundle.iter().filter(|(_, text)| !text.trim().is_empty()) {
+    out
+}
+
+/// What the bundle holds, where it lies, and how it is read.
+fn files_named(out: &mut String, files: &[(&str, &str)], folder: &str, all: &str, width: usize) {
+    let _ = writeln!(out, "\n{}", paint(BOLD, "failure bundle"));
+    let longest = files.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    for (name, text) in files {
+        let _ = writeln!(out, "  {name:<longest$}  {:>8}", size(text.len()));
+    }
+    for (label, text) in [("in", folder), ("to read", all)] {
+        let label = format!("  {}", paint(DIM, &format!("{label:<9}")));
+        let _ = writeln!(out, "{}", labelled(&label, 11, text, width));
+    }
+}
+
+fn files_whole(out: &mut String, files: &[(&str, &str)]) {
+    for (name, text) in files {
         let _ = writeln!(out, "\n{}", paint(BOLD, name));
         for line in text.lines() {
             let _ = writeln!(out, "  {line}");
         }
     }
-    out
+}
+
+/// `340 B`, `1.2 kB`.
+fn size(bytes: usize) -> String {
+    match bytes {
+        ..1000 => format!("{bytes} B"),
+        _ => format!("{}.{} kB", bytes / 1000, bytes % 1000 / 100),
+    }
 }

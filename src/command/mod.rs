@@ -54,3 +54,12 @@ pub(crate) fn interrupted() -> impl Future<Output = u8> {
         128 + u8::try_from(signal.number).unwrap_or(2)
     }
 }
+
+/// A count for a list; none at all would read as if there were nothing.
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 is needed".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_) => Err("a count such as 20 is needed".to_owned()),
+    }
+}

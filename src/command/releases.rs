@@ -6,11 +6,12 @@ use clap::Args;
 use futures_util::future::join_all;
 use serde::Serialize;
 
+use crate::command::at_least_one;
 use crate::deployment::prepare::Look;
 use crate::deployment::{backward, recall};
 use crate::effect::clock;
 use crate::error::Result;
-use crate::output::text::{ago, cut};
+use crate::output::text::{ago, cut, labelled, wrap};
 use crate::output::{BOLD, DIM, Printer, paint};
 use crate::project::{Environment, Service};
 use crate::release::{ReleaseNumber, short_image};
@@ -21,11 +22,15 @@ use crate::session::Session;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   shipctl releases production
+  shipctl releases production --limit 25
   shipctl releases production --json | jq '.services[].releases[] | select(.rollback_target)'")]
 pub(crate) struct ReleasesArgs {
     /// The environment, as in `fly.<env>.toml`
     #[arg(value_name = "ENV")]
     environment: Option<String>,
+    /// The newest so many, and those that serve or are the rollback's target; a document holds all of them
+    #[arg(long, value_name = "N", default_value = "15", value_parser = at_least_one)]
+    limit: usize,
 }
 
 /// `shipctl/releases/1`.
@@ -77,9 +82,12 @@ pub(crate) async fn run(args: &ReleasesArgs, session: &Session) -> Result<u8> {
     if session.printer.json {
         session.printer.document(&view);
     } else {
-        session
-            .printer
-            .data(&words(&view, session.printer.data_width(), session.printer));
+        session.printer.data(&words(
+            &view,
+            args.limit,
+            session.printer.data_width(),
+            session.printer,
+        ));
     }
     Ok(0)
 }
@@ -161,7 +169,7 @@ fn mark(release: &ReleaseView) -> &'static str {
     }
 }
 
-fn words(view: &ReleasesView, width: usize, printer: Printer) -> String {
+fn words(view: &ReleasesView, limit: usize, width: usize, printer: Printer) -> String {
     let now = clock::now();
     let mut out = String::new();
     for service in &view.services {
@@ -174,14 +182,22 @@ fn words(view: &ReleasesView, width: usize, printer: Printer) -> String {
         if service.releases.is_empty() {
             out.push_str("  no release yet\n");
         }
-        let marks: Vec<&str> = service.releases.iter().map(mark).collect();
+        let is_shown =
+            |at: usize, release: &ReleaseView| at < limit || release.serving || release.rollback_target;
+        let shown: Vec<&ReleaseView> = service
+            .releases
+            .iter()
+            .enumerate()
+            .filter_map(|(at, release)| is_shown(at, release).then_some(release))
+            .collect();
+        let marks: Vec<&str> = shown.iter().map(|release| mark(release)).collect();
         let wide = marks
             .iter()
             .map(|mark| mark.len())
             .max()
             .unwrap_or_default()
             .max(8);
-        for (release, mark) in service.releases.iter().zip(marks) {
+        for (release, mark) in shown.iter().zip(marks) {
             let verdict = release.verdict.as_deref().unwrap_or("-");
             let line = format!(
                 "  {:<5} {mark:<wide$}  {:<11} {verdict:<12} {:<13} {}",
@@ -193,12 +209,23 @@ fn words(view: &ReleasesView, width: usize, printer: Printer) -> String {
             out.push_str(&cut(&line, width));
             out.push('\n');
         }
+        let all = service.releases.len();
+        let left_out = all - shown.len();
+        if left_out > 0 {
+            let more = format!(
+                "{left_out} older ones are left out: shipctl releases {} --limit {all}",
+                view.environment
+            );
+            let more = labelled(" ", 1, &printer.pasteable(&more), width);
+            let _ = writeln!(out, "{}", paint(DIM, &more));
+        }
     }
     let legend = format!(
         "rollback: what `shipctl rollback {}` would return to",
         view.environment
     );
-    out.push_str(&paint(DIM, &printer.pasteable(&legend)));
+    let legend = wrap(&printer.pasteable(&legend), width).join("\n");
+    out.push_str(&paint(DIM, &legend));
     out.push('\n');
     out
 }

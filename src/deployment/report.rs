@@ -2,22 +2,27 @@
 //!
 //! These are view types: fields are only ever added, and a rename inside the program breaks nobody.
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::deployment::baseline::common_image;
 use crate::instance::Instance;
 use crate::release::{Digest, Image, ReleaseNumber};
-use crate::state::record::{GitFacts, Outcome, Served};
+use crate::state::record::{GitFacts, Kind, Outcome, Served};
 use crate::verification::{Evidence, InstanceReport, Verdict};
 
-/// `shipctl/deployment/1`.
-#[derive(Clone, Debug, Serialize)]
+/// One of this program's own words; nothing is borrowed from what is read.
+type Word = &'static str;
+
+/// `shipctl/deployment/1`. What a record keeps of it is read back for people.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Report {
-    pub(crate) schema: &'static str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(skip_deserializing)]
+    pub(crate) schema: Word,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) sandbox: bool,
     pub(crate) id: String,
-    pub(crate) kind: &'static str,
+    #[serde(deserialize_with = "kind")]
+    pub(crate) kind: Word,
     pub(crate) environment: String,
     /// `null` while unfinished.
     pub(crate) outcome: Option<Outcome>,
@@ -31,14 +36,17 @@ pub(crate) struct Report {
     /// RFC 3339.
     pub(crate) started_at: String,
     pub(crate) duration_ms: u64,
+    #[serde(skip_deserializing)]
     pub(crate) phases: Vec<PhaseReport>,
     pub(crate) services: Vec<ServiceReport>,
     /// What to do next, most likely first.
+    #[serde(default)]
     pub(crate) hints: Vec<String>,
     /// The release that `verify` was asked for, where another one serves.
     #[serde(skip)]
     pub(crate) asked: Option<ReleaseNumber>,
     /// Said about the deployment as a whole.
+    #[serde(default)]
     pub(crate) warnings: Vec<String>,
 }
 
@@ -52,7 +60,7 @@ pub(crate) struct PhaseReport {
 }
 
 /// One service of the deployment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ServiceReport {
     pub(crate) service: String,
     pub(crate) app: String,
@@ -72,12 +80,12 @@ pub(crate) struct ServiceReport {
     pub(crate) provider: Option<ProviderReport>,
     pub(crate) instances: Vec<InstanceReport>,
     /// The last log lines of the instances that failed.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) log: Vec<String>,
 }
 
 /// What serves, or served.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct ServedReport {
     /// The newest that an instance runs; `null` where they run different images.
     pub(crate) release: Option<ReleaseNumber>,
@@ -87,15 +95,15 @@ pub(crate) struct ServedReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) verdict: Option<ServedVerdict>,
     /// Instances run different images.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) mixed: bool,
     /// Each release that an instance runs, oldest first, where there are several.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) releases: Vec<ServedPart>,
 }
 
 /// One release of several that serve beside each other.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct ServedPart {
     pub(crate) release: Option<ReleaseNumber>,
     pub(crate) image: String,
@@ -105,7 +113,7 @@ pub(crate) struct ServedPart {
 }
 
 /// What is known of what serves at the end.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ServedVerdict {
     Verified,
@@ -165,7 +173,7 @@ impl From<Served> for ServedReport {
 }
 
 /// What flyctl said.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct ProviderReport {
     pub(crate) exit_code: Option<i32>,
     pub(crate) signal: Option<i32>,
@@ -233,6 +241,30 @@ impl Serialize for Ending {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
+}
+
+impl<'de> Deserialize<'de> for Ending {
+    /// By name, which leaves out the number of the signal: the exit code beside it has that.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        [
+            Self::Ok,
+            Self::Config,
+            Self::Failed,
+            Self::RolledBack,
+            Self::Broken,
+            Self::Inconclusive,
+            Self::Provider,
+            Self::Interrupted(0),
+        ]
+        .into_iter()
+        .find(|ending| ending.name() == name)
+        .ok_or_else(|| serde::de::Error::custom(format!("`{name}` is no ending")))
+    }
+}
+
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Word, D::Error> {
+    Kind::deserialize(deserializer).map(Kind::as_str)
 }
 
 #[cfg(test)]

@@ -4,13 +4,43 @@ use std::fmt::Write;
 
 use crate::deployment::attempt::short_id;
 use crate::deployment::report::{Ending, Report, ServedReport, ServiceReport};
-use crate::output::text::{duration, labelled, wrap};
+use crate::output::text::{duration, labelled, wrap, wrapped};
 use crate::output::{BAD, BOLD, DIM, GOOD, Printer, WARN, log, paint};
 use crate::release::short_image;
 use crate::verification::{Evidence, InstanceReport, Verdict};
 
 /// The whole answer, ready to print; `width` is where lines wrap. What was `warned` of already is not said again.
 pub(crate) fn report(report: &Report, warned: bool, width: usize, printer: Printer) -> String {
+    let mut out = answer(report, warned, width);
+    if report.exit_code != 0 {
+        let mut facts = facts(report);
+        if !report.id.is_empty() {
+            let show = format!("shipctl history show {}", short_id(&report.id));
+            facts.push(printer.pasteable(&show));
+        }
+        let _ = writeln!(out, "{}", paint(DIM, &wrapped(&facts.join(" · "), width)));
+    }
+    out
+}
+
+/// The same, said again later: what was told of it stands around it.
+pub(crate) fn again(report: &Report, width: usize) -> String {
+    let mut out = answer(report, false, width);
+    if report.exit_code != 0 {
+        let _ = writeln!(out, "{}", paint(DIM, &wrapped(&facts(report).join(" · "), width)));
+    }
+    out
+}
+
+/// How it ended, and how long it took.
+fn facts(report: &Report) -> Vec<String> {
+    vec![
+        format!("exit {} ({})", report.exit_code, report.ending.name()),
+        duration(std::time::Duration::from_millis(report.duration_ms)),
+    ]
+}
+
+fn answer(report: &Report, warned: bool, width: usize) -> String {
     let mut out = String::new();
     let (mark, style) = match report.ending {
         Ending::Ok => ("✔", GOOD),
@@ -31,17 +61,6 @@ pub(crate) fn report(report: &Report, warned: bool, width: usize, printer: Print
     }
     for hint in &report.hints {
         let _ = writeln!(out, "{}", labelled(&paint(BOLD, "next:"), 5, hint, width));
-    }
-    if report.exit_code != 0 {
-        let mut facts = vec![
-            format!("exit {} ({})", report.exit_code, report.ending.name()),
-            duration(std::time::Duration::from_millis(report.duration_ms)),
-        ];
-        if !report.id.is_empty() {
-            let show = format!("shipctl history show {}", short_id(&report.id));
-            facts.push(printer.pasteable(&show));
-        }
-        let _ = writeln!(out, "{}", paint(DIM, &facts.join(" · ")));
     }
     out
 }

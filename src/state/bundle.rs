@@ -1,6 +1,7 @@
 //! Failure bundles: what was seen when a deployment was refuted. They stay on this machine (DESIGN 8).
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -14,11 +15,21 @@ const KEPT: usize = 50;
 
 pub(crate) struct Bundles {
     store: Arc<dyn Store>,
+    /// Where the store keeps them on this machine.
+    folder: PathBuf,
 }
 
 impl Bundles {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store }
+    pub(crate) fn new(store: Arc<dyn Store>, state: &Path) -> Self {
+        Self {
+            store,
+            folder: state.join(FOLDER),
+        }
+    }
+
+    /// Where the files of a deployment's bundle lie.
+    pub(crate) fn folder(&self, id: &str) -> PathBuf {
+        self.folder.join(path_safe(id))
     }
 
     /// Writes the files of a deployment's bundle and removes all bundles but the newest.
@@ -72,6 +83,7 @@ mod tests {
         bundles.write("019aa1c2", &files).unwrap();
         bundles.write("019aa1c2", &files).unwrap();
         assert_eq!(bundles.read("019aa1c2").unwrap(), files);
+        assert!(bundles.folder("019aa1c2").join("logs.txt").exists());
         assert!(bundles.read("none").unwrap().is_empty());
         let mode = |name: &str| {
             fs::metadata(folder.path().join(name))

@@ -75,6 +75,6 @@ impl EnvironmentState {
 
     /// Always on this machine (DESIGN 8).
     pub(crate) fn bundles(&self) -> Bundles {
-        Bundles::new(Arc::clone(&self.store))
+        Bundles::new(Arc::clone(&self.store), &self.folder)
     }
 }

@@ -89,29 +89,74 @@ fn one_is_shown_whole_by_either_end_of_its_id() {
     assert_eq!(lines[0], "staging deploy rolled_back");
     assert_eq!(lines[1], format!("  id        {id}"));
     assert_eq!(lines[2], "  by        dev");
+    whole.says("\n  phases    prepare ").says(" (failed), ");
     assert!(lines.contains(&"  shipped   v4 shop:v4-unhealthy to shop-staging: refuted"));
-    assert!(
-        lines
-            .iter()
-            .any(|line| line.starts_with("  reason    instance ") && line.contains("answers 503")),
-        "{}",
-        whole.stdout
-    );
-    // The failure bundle: what flyctl said, and what the instances did.
-    for file in [
+    // The answer as it was given.
+    whole
+        .says("\n↩ staging is serving v5 (shop:v3), verified; v4 (shop:v4-unhealthy) was refuted\n")
+        .says("answers 503")
+        .says("  last log lines:\n  │ ")
+        .says(" fra info started shop:v4-unhealthy\n")
+        .says("next: mend it and ship again: shipctl --sandbox deploy staging --image <REF>\n")
+        .says("\nexit 7 (rolled_back) · ");
+    // The failure bundle: what flyctl said, and what the instances did, for whoever wants it whole.
+    let files = [
         "phases.json",
         "web-events.json",
         "web-flyctl.txt",
         "web-log.txt",
         "web-verdict.json",
-    ] {
-        assert!(lines.contains(&file), "{file}\n{}", whole.stdout);
+    ];
+    for file in files {
+        let row = lines.iter().find(|line| line.starts_with(&format!("  {file} ")));
+        assert!(
+            row.is_some_and(|row| row.ends_with('B')),
+            "{file}\n{}",
+            whole.stdout
+        );
     }
-    assert!(whole.stdout.contains("\n  ==> Verifying app config\n"));
+    let state = "[TEMP]/state/shipctl/sandbox/shop";
+    let folder = lines
+        .iter()
+        .find_map(|line| line.strip_prefix("  in        "))
+        .unwrap();
+    assert!(folder.starts_with(state) && folder.ends_with(id), "{folder}");
+    let folder = env.path("").join(folder.strip_prefix("[TEMP]/").unwrap());
+    assert!(folder.join("web-log.txt").exists(), "{}", folder.display());
+    whole.says(&format!(
+        "  to read   shipctl --sandbox history show {} --full\n",
+        &id[id.len() - 8..]
+    ));
+    assert!(lines.len() < 40, "{}", whole.stdout);
+    let full = history(&env, &["show", id, "--full"]);
+    full.succeeds();
+    let lines: Vec<&str> = full.stdout.lines().collect();
+    for file in files {
+        assert!(lines.contains(&file), "{file}\n{}", full.stdout);
+    }
+    full.says("\n  ==> Verifying app config\n");
 
     let good = history(&env, &["show", attempts[2]["id"].as_str().unwrap()]);
     assert_eq!(good.succeeds().answer(), "staging deploy verified");
-    assert!(!good.stdout.contains("web-flyctl.txt"), "{}", good.stdout);
+    good.says("\n✔ staging is serving v3 (shop:v3), verified: 2 instances answer as v3\n");
+    assert!(!good.stdout.contains("bundle"), "{}", good.stdout);
+}
+
+/// The columns before it are wide: what does not fit beside them stands below.
+#[test]
+fn a_line_is_whole_on_a_narrow_terminal() {
+    let env = played()
+        .variable("COLUMNS", "80")
+        .variable("USER", "somebody@example.com");
+    env.shipctl(["--sandbox", "verify", "production"]).succeeds();
+    let ran = history(&env, &[]);
+    ran.succeeds()
+        .says(" v2 shop:v2\n")
+        .says(" by somebody@example.com\n")
+        .says(" v2 shop:v2 by dev\n");
+    for line in ran.stdout.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
 }
 
 #[test]

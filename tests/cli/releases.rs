@@ -32,3 +32,35 @@ fn what_serves_and_what_a_rollback_would_pick_are_marked() {
     );
     assert!(lines[3].starts_with("v1 complete - "), "{lines:?}");
 }
+
+/// A list of 25 would push what serves and what a rollback would pick off the screen.
+#[test]
+fn the_newest_are_shown_and_whatever_serves() {
+    let env = TestEnv::sandbox();
+    for at in 0..18 {
+        env.order(serde_json::json!({
+            "do": "new_release", "app": "shop-staging", "image": format!("registry.fly.io/shop:n{at}"),
+            "status": "failed", "user": "dev", "moves": false,
+        }));
+    }
+    let numbers = |args: &[&str]| -> Vec<String> {
+        let ran = env.shipctl(["--sandbox", "releases", "staging"].iter().chain(args).copied());
+        ran.succeeds();
+        let rows = ran.stdout.lines().filter(|line| line.starts_with("  v"));
+        rows.map(|row| row.split_whitespace().next().unwrap().to_owned())
+            .collect()
+    };
+    let newest = |count: u32| (0..count).map(|at| format!("v{}", 20 - at));
+    let pinned = ["v2".to_owned(), "v1".to_owned()];
+    assert_eq!(numbers(&[]), newest(15).chain(pinned.clone()).collect::<Vec<_>>());
+    assert_eq!(
+        numbers(&["--limit", "3"]),
+        newest(3).chain(pinned).collect::<Vec<_>>()
+    );
+    assert_eq!(numbers(&["--limit", "25"]).len(), 20);
+    let ran = env.shipctl(["--sandbox", "releases", "staging"]);
+    ran.says("  3 older ones are left out: shipctl --sandbox releases staging --limit 20\n");
+    assert!(ran.stdout.lines().count() < 24, "{}", ran.stdout);
+    let document = env.shipctl(["--sandbox", "releases", "staging", "--json"]).json();
+    assert_eq!(document["services"][0]["releases"].as_array().unwrap().len(), 20);
+}

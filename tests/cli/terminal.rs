@@ -108,7 +108,7 @@ fn colours_show_on_a_terminal_and_not_with_no_color() {
 
 #[test]
 fn nothing_is_wider_than_80_columns() {
-    let env = TestEnv::sandbox();
+    let env = TestEnv::sandbox().variable("USER", "somebody@example.com");
     for args in [
         [
             "--sandbox",
@@ -125,10 +125,41 @@ fn nothing_is_wider_than_80_columns() {
             "--image",
             "registry.fly.io/shop:v4-unhealthy",
         ],
+        &["--sandbox", "deploy", "staging"],
         &["--sandbox", "status", "staging"],
+        &["--sandbox", "history"],
+        &["--sandbox", "rollback", "production"],
+        &[
+            "--sandbox",
+            "freeze",
+            "staging",
+            "--reason",
+            "the database is being restored",
+        ],
+        &[
+            "--sandbox",
+            "freeze",
+            "staging",
+            "--reason",
+            "the database is still being restored",
+        ],
+        &["--sandbox", "unfreeze", "staging"],
+        &[
+            "--sandbox",
+            "lock",
+            "acquire",
+            "staging",
+            "--reason",
+            "the database is being restored",
+        ],
+        &["--sandbox", "lock", "status", "staging"],
     ] {
         let mut screen = Screen::start(&env, 80, 40, args);
-        screen.end();
+        if args.contains(&"rollback") {
+            screen.wait_for("[y/N]");
+            screen.press("y\r");
+        }
+        assert!(matches!(screen.end(), 0 | 6 | 7), "{}", screen.text());
         let (width, line) = screen.widest_line();
         assert!(width <= 80, "{width}: {line}");
     }
