@@ -243,3 +243,92 @@ fn find_images(history: &History, app: &str, lines: &mut [Line<'_>]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Listed;
+    use crate::release::{Image, Release, ReleaseNumber, ReleaseStatus};
+    use crate::state::keys::ImageKey;
+    use crate::state::testing::{APP, Entry, TestLedger, image};
+
+    fn release(number: u64, tag: &str) -> Release {
+        Release {
+            id: format!("r{number}"),
+            number: ReleaseNumber(number),
+            status: ReleaseStatus::Complete,
+            description: String::new(),
+            image: Image::parse(&image(tag).name),
+            user: None,
+            created_at: String::new(),
+        }
+    }
+
+    /// v1, v2 and v1 once more, and v3; the ledger holds the second and the last.
+    fn with_listed(act: impl FnOnce(&Listed<'_>)) {
+        let entries = [
+            Entry::deploy("d2", "v2").verified().release(2),
+            Entry::deploy("d4", "v3").verified().release(4),
+        ];
+        let history = TestLedger::of(&entries).history();
+        let standing = history.standing(APP);
+        let releases = [
+            release(3, "v1"),
+            release(1, "v1"),
+            release(4, "v3"),
+            release(2, "v2"),
+        ];
+        act(&Listed::new(&history, APP, &standing, &releases));
+    }
+
+    fn key(tag: &str) -> ImageKey {
+        ImageKey::of(&Image::parse(&image(tag).name))
+    }
+
+    #[test]
+    fn an_image_is_found_by_its_first_and_its_newest_release() {
+        with_listed(|listed| {
+            for (tag, first, newest) in [("v1", 1, 3), ("v2", 2, 2), ("v3", 4, 4)] {
+                assert_eq!(listed.first_of(key(tag)), Some(ReleaseNumber(first)), "{tag}");
+                let found = listed.newest_of(key(tag)).unwrap().unwrap();
+                assert_eq!(found.release, Some(ReleaseNumber(newest)), "{tag}");
+            }
+            assert_eq!(listed.first_of(key("v9")), None);
+            assert_eq!(listed.newest_of(key("v9")).unwrap(), None);
+        });
+    }
+
+    #[test]
+    fn what_no_record_names_is_seen_between_two_numbers_alone() {
+        with_listed(|listed| {
+            let number = |number: Option<u64>| number.map(ReleaseNumber);
+            for (after, before, unnamed) in [
+                (None, None, true),
+                (Some(2), Some(4), true),
+                (Some(3), Some(4), false),
+                (Some(2), Some(3), false),
+                (Some(1), Some(3), false),
+                (Some(1), Some(2), false),
+                (None, Some(2), true),
+                (None, Some(1), false),
+                (Some(3), None, false),
+            ] {
+                let seen = listed.has_unnamed_between(number(after), number(before));
+                assert_eq!(seen, unnamed, "{after:?} {before:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn older_is_what_comes_before_the_first_release_of_an_image() {
+        with_listed(|listed| {
+            for (tag, older) in [("v1", &[][..]), ("v2", &[1]), ("v3", &[3, 2]), ("v9", &[])] {
+                let found = listed.older_than(&Image::parse(&image(tag).name)).unwrap();
+                let numbers: Vec<u64> = found
+                    .iter()
+                    .filter_map(|candidate| candidate.release.map(|release| release.0))
+                    .collect();
+                assert_eq!(numbers, older, "{tag}");
+            }
+        });
+    }
+}
