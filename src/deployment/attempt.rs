@@ -225,7 +225,7 @@ impl<'a> Attempt<'a> {
     pub(crate) fn record_end(&self, report: &Report, services: Vec<ServiceEnd>) {
         let end = End {
             id: self.id.clone(),
-            ended_at: clock::now().to_string(),
+            ended_at: clock::stamp(),
             outcome: report
                 .outcome
                 .unwrap_or(crate::state::record::Outcome::Inconclusive),

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::deployment::attempt::Attempt;
 use crate::deployment::job::Job;
+use crate::deployment::report::ServedReport;
 use crate::output::text::{duration, labelled};
 use crate::output::{BOLD, DIM, paint};
 use crate::release::short_image;
@@ -102,7 +103,7 @@ struct ServicePlan {
     configuration_is_todays: Option<bool>,
     strategy: Option<String>,
     release_command: bool,
-    serving: Option<String>,
+    serving: Option<ServedReport>,
     returns_to: Option<String>,
     no_return: Option<String>,
     instances: usize,
@@ -167,13 +168,7 @@ fn service(job: &Job<'_>, no_rollback: bool) -> ServicePlan {
             .clone()
             .or_else(|| job.shipment.file.strategy.clone()),
         release_command: job.shipment.release_command,
-        serving: job.baseline.served().map(|served| {
-            let release = served
-                .release
-                .map(|release| format!("{release} "))
-                .unwrap_or_default();
-            format!("{release}({})", short_image(&served.image))
-        }),
+        serving: ServedReport::of(&job.baseline.instances, None),
         returns_to: destination
             .ok()
             .filter(|_| !no_rollback)
@@ -204,6 +199,20 @@ fn configuration(service: &ServicePlan) -> String {
     }
 }
 
+/// What is shipped over, for people.
+fn over(serving: Option<&ServedReport>) -> String {
+    let Some(served) = serving else {
+        return "nothing".to_owned();
+    };
+    let Some(image) = served.image.as_deref().map(short_image) else {
+        return "a mix of releases".to_owned();
+    };
+    match served.release {
+        Some(release) => format!("{release} ({image})"),
+        None => format!("({image})"),
+    }
+}
+
 fn words(view: &PlanView, bake: Duration, width: usize) -> String {
     let mut out = format!(
         "{} {}: nothing has been changed, this is the plan\n",
@@ -220,14 +229,7 @@ fn words(view: &PlanView, bake: Duration, width: usize) -> String {
         let lines = [
             ("ship", format!("{what} to {}", service.app)),
             ("with", configuration(service)),
-            (
-                "over",
-                match (&service.serving, service.instances) {
-                    (Some(serving), _) => serving.clone(),
-                    (None, 0) => "nothing".to_owned(),
-                    (None, _) => "a mix of releases".to_owned(),
-                },
-            ),
+            ("over", over(service.serving.as_ref())),
             (
                 "migrate",
                 if service.release_command {

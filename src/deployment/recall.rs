@@ -283,7 +283,9 @@ pub(crate) fn interrupted_ago(history: &History) -> Option<Duration> {
         return None;
     }
     let then: Timestamp = end.ended_at.parse().ok()?;
-    Duration::try_from(clock::now().duration_since(then)).ok()
+    // A record names whole seconds.
+    let ago = Duration::try_from(clock::now().duration_since(then)).ok()?;
+    Some(ago.saturating_sub(Duration::from_secs(1)))
 }
 
 /// Whether every flyctl had ended by itself when the interrupt came: nothing but looking was left.

@@ -96,7 +96,7 @@ async fn supersede(attempt: &Attempt<'_>, unfinished: &Unfinished) -> Duration {
     }
     let end = End {
         id: start.id.clone(),
-        ended_at: clock::now().to_string(),
+        ended_at: clock::stamp(),
         outcome: Outcome::Abandoned,
         services: Vec::new(),
         report: serde_json::json!({ "superseded_by": attempt.id }),
