@@ -63,6 +63,8 @@ pub(crate) struct Error {
     pub(crate) hints: Vec<String>,
     /// A rendered excerpt of the file at fault, shown below the message.
     pub(crate) excerpt: Option<String>,
+    /// What is wrong besides, each with its own hints.
+    pub(crate) others: Box<[Self]>,
 }
 
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
@@ -75,6 +77,7 @@ impl Error {
             causes: Vec::new(),
             hints: Vec::new(),
             excerpt: None,
+            others: Box::default(),
         }
     }
 

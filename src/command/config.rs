@@ -13,6 +13,7 @@ use crate::project::discover::shown;
 use crate::project::fly_toml::lint::Lint;
 use crate::project::load::{Loaded, Mode, Request, Wanted, load_with_lints};
 use crate::project::settings::Effective;
+use crate::project::shipctl_toml::FILE_NAME;
 use crate::session::{Strictness, with_request};
 
 const SCHEMA: &str = "shipctl/config/1";
@@ -196,12 +197,14 @@ fn check(loaded: Loaded, only: Option<&str>) -> Answer {
         }
         text.push('\n');
     }
+    let own = Some(FILE_NAME.to_owned()).filter(|name| project.root.join(name).exists());
     let files: Vec<String> = project
         .environments
         .iter()
         .filter(|environment| only.is_none_or(|only| environment.name == only))
         .flat_map(|environment| &environment.services)
         .map(|service| shown(&project.root, &service.config))
+        .chain(own)
         .collect();
     let _ = match lints.len() {
         0 => writeln!(text, "nothing to say of {}", files.join(", ")),
@@ -318,14 +321,14 @@ mod tests {
         assert!(all.text.contains("--> fly.staging.toml:3:16"), "{}", all.text);
         assert!(
             all.text
-                .ends_with("1 finding in fly.production.toml, fly.staging.toml\n"),
+                .ends_with("1 finding in fly.production.toml, fly.staging.toml, shipctl.toml\n"),
             "{}",
             all.text
         );
         assert_eq!(all.json["findings"][0]["line"], 3);
         assert_eq!(all.warnings, ["others may read `.env`; run `chmod 600 .env`"]);
         let good = answer(folder.path(), &["check", "production"]).unwrap();
-        assert_eq!(good.text, "nothing to say of fly.production.toml\n");
+        assert_eq!(good.text, "nothing to say of fly.production.toml, shipctl.toml\n");
     }
 
     #[test]
@@ -335,12 +338,12 @@ mod tests {
         std::fs::write(folder.path().join("shipctl.toml"), "[verify]\nbaek = \"1s\"\n").unwrap();
         let error = answer(folder.path(), &["check"]).unwrap_err();
         assert_eq!(error.kind.exit_code(), 4);
-        assert_eq!(error.causes.len(), 1, "{error:?}");
-        let excerpt = error.excerpt.unwrap();
-        assert!(
-            excerpt.contains("shipctl.toml:2") && excerpt.contains("fly.staging.toml:1"),
-            "{excerpt}"
-        );
+        let [other] = &*error.others else {
+            panic!("{error:?}");
+        };
+        let excerpts = [&error.excerpt, &other.excerpt].map(|excerpt| excerpt.as_deref().unwrap_or_default());
+        assert!(excerpts[0].contains("shipctl.toml:2"), "{excerpts:?}");
+        assert!(excerpts[1].contains("fly.staging.toml:1"), "{excerpts:?}");
         assert!(answer(folder.path(), &["show", "nowhere"]).is_err());
     }
 }

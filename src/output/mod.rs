@@ -205,19 +205,32 @@ impl Printer {
 
     /// A failure: what failed on what, why, the excerpt, and what mends it. With `--json` one document.
     pub(crate) fn error(self, error: &Error) {
-        let hints: Vec<String> = error.hints.iter().map(|hint| self.pasteable(hint)).collect();
         if self.json {
+            let others = error.others.iter().map(|other| self.fault(other)).collect();
             self.document(&ErrorView {
                 schema: "shipctl/error/1",
                 exit_code: error.kind.exit_code(),
                 name: error.kind.name(),
-                message: &error.message,
-                causes: &error.causes,
-                excerpt: error.excerpt.as_deref().map(|excerpt| render(excerpt, false)),
-                hints: &hints,
+                fault: self.fault(error),
+                others,
             });
             return;
         }
+        for error in std::iter::once(error).chain(&error.others) {
+            self.one_error(error);
+        }
+    }
+
+    fn fault(self, error: &Error) -> FaultView<'_> {
+        FaultView {
+            message: &error.message,
+            causes: &error.causes,
+            excerpt: error.excerpt.as_deref().map(|excerpt| render(excerpt, false)),
+            hints: error.hints.iter().map(|hint| self.pasteable(hint)).collect(),
+        }
+    }
+
+    fn one_error(self, error: &Error) {
         let width = text::width(self);
         let mut lines = text::labelled(&paint(BAD, "error:"), "error:".len(), &error.message, width);
         for cause in &error.causes {
@@ -233,9 +246,15 @@ impl Printer {
             lines.push('\n');
             lines.push_str(excerpt.trim_end());
         }
-        for hint in &hints {
+        for hint in &error.hints {
+            let hint = self.pasteable(hint);
             lines.push('\n');
-            lines.push_str(&text::labelled(&paint(BOLD, "hint:"), "hint:".len(), hint, width));
+            lines.push_str(&text::labelled(
+                &paint(BOLD, "hint:"),
+                "hint:".len(),
+                &hint,
+                width,
+            ));
         }
         self.talk(&lines);
     }
@@ -247,13 +266,23 @@ struct ErrorView<'a> {
     schema: &'static str,
     exit_code: u8,
     name: &'static str,
+    #[serde(flatten)]
+    fault: FaultView<'a>,
+    /// What is wrong besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<FaultView<'a>>,
+}
+
+/// One thing that is wrong.
+#[derive(Serialize)]
+struct FaultView<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     causes: &'a [String],
     /// The place in a file, or what there is to choose from.
     #[serde(skip_serializing_if = "Option::is_none")]
     excerpt: Option<String>,
-    hints: &'a [String],
+    hints: Vec<String>,
 }
 
 /// Text in a style; the stream decides whether the style is shown.

@@ -100,26 +100,19 @@ impl Problem {
         }
     }
 
-    /// All of them as one error; the first gives it its message.
-    pub(crate) fn into_error(mut problems: Vec<Self>) -> Error {
-        if problems.is_empty() {
+    /// All of them as one error: the first, and the others as its equals.
+    pub(crate) fn into_error(problems: Vec<Self>) -> Error {
+        let mut errors = problems.into_iter().map(|problem| {
+            let mut error = Error::config(problem.summary());
+            error.hints.extend(problem.hint);
+            error.excerpt = problem.excerpt;
+            error
+        });
+        let Some(mut first) = errors.next() else {
             return Error::config("the configuration is wrong");
-        }
-        let first = problems.remove(0);
-        let mut error = Error::config(first.summary());
-        let mut excerpts: Vec<String> = first.excerpt.into_iter().collect();
-        error.hints.extend(first.hint);
-        for other in problems {
-            error.causes.push(other.summary());
-            excerpts.extend(other.excerpt);
-            if let Some(hint) = other.hint.filter(|hint| !error.hints.contains(hint)) {
-                error.hints.push(hint);
-            }
-        }
-        if !excerpts.is_empty() {
-            error.excerpt = Some(excerpts.join("\n"));
-        }
-        error
+        };
+        first.others = errors.collect();
+        first
     }
 }
 
@@ -222,8 +215,13 @@ mod tests {
             Problem::whole("b.toml", "is empty").hint("remove it"),
         ]);
         assert_eq!(error.message, "a.toml:1: unknown key `x`");
-        assert_eq!(error.causes, ["`b.toml` is empty"]);
         assert_eq!(error.hints, ["remove it"]);
+        assert!(error.causes.is_empty());
+        let [other] = &*error.others else {
+            panic!("{error:?}");
+        };
+        assert_eq!(other.message, "`b.toml` is empty");
+        assert_eq!(other.hints, ["remove it"]);
         assert_eq!(error.kind.exit_code(), 4);
     }
 

@@ -153,8 +153,8 @@ fn a_typo_stops_deploys_and_nothing_else() {
     let error = folder.load(Mode::Strict, one("staging")).unwrap_err();
     assert_eq!(error.message, "shipctl.toml:3: `[verify]` has no key `timeuot`");
     assert_eq!(
-        error.causes,
-        ["shipctl.toml:4: `[notify]` is not supported by this version"]
+        error.others[0].message,
+        "shipctl.toml:4: `[notify]` is not supported by this version"
     );
     assert!(
         error.hints.contains(&"did you mean `timeout`?".to_owned()),
@@ -372,9 +372,9 @@ fn what_env_files_hold_is_checked_where_it_is_used() {
         error.message,
         ".env.staging:1: `FLY_API_TOKEN_STAGING`: it still says `CHANGE_ME`"
     );
-    assert_eq!(error.causes.len(), 1, "{error:?}");
+    assert_eq!(error.others.len(), 1, "{error:?}");
     assert!(
-        error.causes[0].contains("`NOT_SET`, which is not set"),
+        error.others[0].message.contains("`NOT_SET`, which is not set"),
         "{error:?}"
     );
     let set = [("FLY_API_TOKEN_STAGING", "t"), ("NOT_SET", "x")];

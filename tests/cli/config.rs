@@ -16,6 +16,36 @@ fn a_typo_names_file_line_and_the_nearest_key() {
     }
 }
 
+/// Neither is the cause of the other, and each is mended by itself.
+#[test]
+fn two_typos_are_two_errors_each_with_its_hint() {
+    let env = TestEnv::shop().file(
+        "shipctl.toml",
+        "[verify]\nbaek = \"1s\"\n[rollback]\nfreze = \"never\"\n",
+    );
+    let ran = env.shipctl(["config", "check"]);
+    ran.exits(4);
+    assert!(!ran.stderr.contains("caused by"), "{}", ran.stderr);
+    let errors: Vec<&str> = ran.stderr.split("error: ").skip(1).collect();
+    assert_eq!(errors.len(), 2, "{}", ran.stderr);
+    for (error, place, hint) in [
+        (errors[0], "shipctl.toml:2:", "`bake`"),
+        (errors[1], "shipctl.toml:4:", "`freeze`"),
+    ] {
+        assert!(error.starts_with(place), "{error}");
+        let last = error.trim_end().lines().last().unwrap();
+        assert!(last.starts_with("hint: ") && last.contains(hint), "{error}");
+    }
+    let document = env.shipctl(["config", "check", "--json"]).json();
+    assert_eq!(document["others"].as_array().unwrap().len(), 1, "{document}");
+    assert!(
+        document["others"][0]["hints"][0]
+            .as_str()
+            .unwrap()
+            .contains("`freeze`")
+    );
+}
+
 #[test]
 fn at_three_in_the_morning_a_typo_is_a_warning() {
     let env = TestEnv::sandbox().file("shipctl.toml", "[verify]\nbaek = \"1s\"\n");
@@ -113,5 +143,5 @@ fn a_good_project_has_nothing_to_mend() {
         .file("fly.staging.toml", &fly_toml("shop-staging"))
         .file("shipctl.toml", QUICK)
         .shipctl(["config", "check"])
-        .is(0, "nothing to say of fly.staging.toml\n", "");
+        .is(0, "nothing to say of fly.staging.toml, shipctl.toml\n", "");
 }
