@@ -57,7 +57,7 @@ pub(crate) struct Globals {
     /// Run as if started in DIR, which holds the project
     #[arg(short = 'C', value_name = "DIR", global = true)]
     pub(crate) directory: Option<PathBuf>,
-    /// Name the Fly app instead of a checkout (rollback, status, verify, releases)
+    /// Name the Fly app instead of a checkout (all but deploy, config, sandbox)
     #[arg(short = 'a', long = "app", value_name = "APP", global = true)]
     pub(crate) app: Option<String>,
     /// Only this service; may be given again

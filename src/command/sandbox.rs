@@ -51,6 +51,11 @@ pub(crate) async fn run(args: &SandboxArgs, globals: &Globals, printer: Printer)
     let mut printer = printer;
     printer.sandbox = true;
     if matches!(args.command, SandboxCommand::Demo) {
+        if printer.json {
+            return Err(Error::usage("the demo is played for people: it has no document")
+                .hint("play it without `--json`: shipctl sandbox demo")
+                .hint("what a program reads: shipctl --sandbox deploy ENV --image <REF> --json"));
+        }
         return demo::run(&printer).await;
     }
     let session = Session::open(

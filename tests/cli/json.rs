@@ -10,11 +10,41 @@ use crate::support::TestEnv;
 
 const IMAGE: &str = "registry.fly.io/shop:v3";
 
+/// Each field of it, and its schema, stands in the page on documents.
+fn is_documented(document: &Value) {
+    let page = include_str!("../../docs/json.md");
+    let said = |word: &str| {
+        assert!(
+            page.contains(&format!("`{word}`")),
+            "docs/json.md has no `{word}`"
+        );
+    };
+    match document {
+        Value::Array(items) => items.iter().for_each(is_documented),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match name.as_str() {
+                    "sandbox" => {}
+                    "schema" => said(value.as_str().unwrap()),
+                    // What a file is named, and what a person wrote, is theirs.
+                    "bundle" | "value" => said(name),
+                    _ => {
+                        said(name);
+                        is_documented(value);
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
 fn document(env: &TestEnv, args: &[&str], code: i32, schema: &str) -> Value {
     let ran = env.shipctl(["--sandbox", "--json"].iter().chain(args).copied());
     ran.exits(code);
     let document = ran.json();
     assert_eq!(document["schema"], schema, "{args:?}");
+    is_documented(&document);
     assert!(!ran.stdout.contains('\u{1b}'), "{args:?}");
     document
 }
@@ -29,6 +59,9 @@ fn every_command_answers_with_a_document_of_its_schema() {
         "shipctl/plan/1",
     );
     assert_eq!(plan["services"][0]["image"], IMAGE);
+    let serving = &plan["services"][0]["serving"];
+    assert_eq!(serving["release"], 2, "{plan}");
+    assert_eq!(serving["image"], "registry.fly.io/shop-staging:v2", "{plan}");
     let deployed = document(
         &env,
         &["deploy", "staging", "--image", IMAGE],
@@ -57,6 +90,14 @@ fn every_command_answers_with_a_document_of_its_schema() {
     let history = document(&env, &["history"], 0, "shipctl/history/1");
     let attempts = history["deployments"].as_array().unwrap();
     assert_eq!(attempts.len(), 3);
+    for attempt in attempts {
+        for time in ["started_at", "ended_at"] {
+            assert_eq!(
+                attempt[time].as_str().map(str::len),
+                Some("2026-01-28T10:00:00Z".len())
+            );
+        }
+    }
     let id = attempts[0]["id"].as_str().unwrap();
     let shown = document(&env, &["history", "show", id], 0, "shipctl/history/1");
     assert_eq!(shown["deployments"][0]["report"]["kind"], "rollback");
@@ -184,6 +225,12 @@ fn events_are_json_lines_and_the_answer_stands_beside_them() {
     );
     assert!(names.contains(&"deployment.completed"), "{names:?}");
     for event in &events {
+        is_documented(event);
+        let name = event["event"].as_str().unwrap();
+        assert!(
+            include_str!("../../docs/json.md").contains(&format!("`{name}`")),
+            "{name}"
+        );
         assert_eq!(event["environment"], "staging", "{event}");
         assert!(event["id"].is_string() && event["time"].is_string(), "{event}");
     }

@@ -101,3 +101,19 @@ fn the_demo_plays_to_its_end_without_a_project_and_fits_80_columns() {
     let left: Vec<_> = std::fs::read_dir(env.path("state")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn the_demo_is_no_document() {
+    let ran = TestEnv::new().shipctl(["sandbox", "demo", "--json"]);
+    ran.exits(2);
+    let document = ran.json();
+    assert_eq!(document["name"], "usage");
+    assert_eq!(
+        document["message"],
+        "the demo is played for people: it has no document"
+    );
+    assert_eq!(
+        document["hints"][0],
+        "play it without `--json`: shipctl sandbox demo"
+    );
+}
