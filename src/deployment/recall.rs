@@ -1,5 +1,6 @@
 //! What the ledger says about what serves and what is shipped, in the terms of a deployment.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -62,16 +63,29 @@ pub(crate) fn baseline(
         today.extend(remote.iter().flat_map(FlyToml::groups));
     }
     let verify = settings(service, &environment.variables, facts.remote.as_ref());
-    let first = Baseline::of(facts, &today, Vec::new(), &verify);
+    let mut first = Baseline::of(facts, &today, Vec::new(), &verify);
+    // A file that renames all groups finds none of what serves; the machines name theirs.
+    let renamed = first.is_empty().then(|| own_groups(&facts.machines));
+    if let Some(own) = &renamed {
+        first = Baseline::of(facts, own, Vec::new(), &verify);
+    }
     let known = of_instance(history, &service.app, &first.instances);
     let recorded = known.as_ref().and_then(|known| known.configuration.as_ref());
     let groups = match (recorded, &remote) {
         (Some(configuration), _) => FlyToml::parse(&configuration.text).groups(),
         (None, Some(remote)) => remote.groups(),
         // Nobody says which groups served, but the machines: those that run are theirs.
-        (None, None) => today.clone(),
+        (None, None) => renamed.unwrap_or_else(|| today.clone()),
     };
     (Baseline::of(facts, &today, groups, &verify), known)
+}
+
+fn own_groups(machines: &[Instance]) -> Vec<String> {
+    let groups: BTreeSet<&String> = machines
+        .iter()
+        .filter_map(|machine| machine.group.as_ref())
+        .collect();
+    groups.into_iter().cloned().collect()
 }
 
 /// The digest of a tag that shipctl made: no two of its builds share one.

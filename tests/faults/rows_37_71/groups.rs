@@ -196,3 +196,20 @@ fn fault_64_a_bad_worker_is_not_overlooked() {
         (2, 2)
     );
 }
+
+/// What served before is known by its own groups where the file of today names none of them.
+#[test]
+fn fault_83_the_only_group_gets_another_name() {
+    let scene = Scene::builder().timeout("6s").ready();
+    scene.write("fly.staging.toml", WEB);
+    let document = scene.deploy("v2-missing").run().concludes("failed", 6);
+    assert_eq!(document["services"][0]["previous"]["release"], 1, "{document:#}");
+    scene.truth().serves("shop", "v1", 2);
+
+    scene.deploy("v2-unhealthy").run().concludes("rolled_back", 7);
+    scene.truth().serves("shop", "v1", 2);
+    assert_eq!(good_in(&scene, "app", "v1"), 2);
+
+    scene.deploy("v3").run().concludes("verified", 0);
+    assert_eq!(good_in(&scene, "web", "v3"), 2);
+}
