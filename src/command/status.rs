@@ -360,7 +360,8 @@ fn fill(view: &mut ServiceView, service: &Service, facts: &Facts, history: Optio
         let word = recall::word(history, &service.app, &baseline.instances);
         view.verdict = word.and_then(Word::verdict);
         view.unjudged = match word {
-            Some(_) => Unjudged::CutOff,
+            Some(Word::CutOff) => Unjudged::CutOff,
+            Some(_) => Unjudged::Unknown,
             None => recall::image_verified_as(history, &service.app, image)
                 .map_or(Unjudged::Unknown, Unjudged::VerifiedAs),
         };
@@ -460,18 +461,14 @@ fn words(view: &StatusView, detail: bool, width: usize, printer: Printer) -> Str
                 &format!("{kind} by {actor}, begun {started}, was cut off{flyctl}{since}"),
             );
             for hint in &unfinished.hints {
-                let label = format!("  {}", paint(BOLD, "next:"));
-                out.push_str(&labelled(&label, 7, hint, width));
-                out.push('\n');
+                out.push_str(&next(hint, width));
             }
         } else if environment.lock.is_none() && environment.services.iter().any(|service| service.mixed) {
             let back = format!(
                 "to put back what was verified last: shipctl rollback {}",
                 environment.environment
             );
-            let label = format!("  {}", paint(BOLD, "next:"));
-            out.push_str(&labelled(&label, 7, &printer.pasteable(&back), width));
-            out.push('\n');
+            out.push_str(&next(&printer.pasteable(&back), width));
         }
     }
     for warning in &view.warnings {
@@ -479,6 +476,12 @@ fn words(view: &StatusView, detail: bool, width: usize, printer: Printer) -> Str
         out.push('\n');
     }
     out
+}
+
+/// A line with the next command.
+fn next(hint: &str, width: usize) -> String {
+    let label = format!("  {}", paint(BOLD, "next:"));
+    labelled(&label, 7, hint, width) + "\n"
 }
 
 /// What runs, in one sentence.
