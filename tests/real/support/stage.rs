@@ -249,6 +249,18 @@ impl Stage {
         }
     }
 
+    /// The same where flyctl v0.2.4 now and then meets its own lease, as it destroys a machine: shipctl may need a second
+    /// try, and a third, once that lease has ended.
+    pub(crate) fn deployed_at_last(&self, tag: &str) {
+        for _ in 0..2 {
+            if self.deploy(tag).run().code == 0 {
+                return;
+            }
+            sleep(Duration::from_secs(14));
+        }
+        self.deployed(tag, 0);
+    }
+
     pub(crate) fn rollback(&self, wanted: &str) -> Call<'_> {
         self.shipctl(&["rollback", "production", "--yes"]).wants(wanted)
     }
