@@ -116,9 +116,10 @@ fn grow(ledger: &Path) -> usize {
     let id = newest.as_str().unwrap();
     let digest = lines
         .iter()
+        .filter(|line| line["id"] == newest)
         .find_map(|line| line.pointer("/services/0/digest").and_then(Value::as_str))
         .and_then(|digest| digest.strip_prefix("sha256:"))
-        .unwrap_or("none")
+        .unwrap()
         .to_owned();
     let mut out: Vec<u8> = Vec::new();
     let mut after = String::new();

@@ -1,7 +1,5 @@
 //! The provider's list, read with the ledger beside it: which of its releases may be gone back to.
 
-use std::collections::HashMap;
-
 use crate::error::Result;
 use crate::release::{Image, Release, ReleaseNumber, ReleaseStatus};
 use crate::rollback::candidate::Candidate;
@@ -216,31 +214,15 @@ fn find_numbers(history: &History, app: &str, lines: &mut [Line<'_>]) {
     }
 }
 
-/// Finds the newest entry of the image of each release whose number no entry has, in one pass too.
+/// Finds the newest entry of the image of each release whose number no entry has.
 fn find_images(history: &History, app: &str, lines: &mut [Line<'_>]) {
-    let mut places: HashMap<Key, Vec<usize>> = HashMap::new();
-    for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.place.is_none()) {
-        for key in [line.image.name, line.image.digest] {
-            if !key.is_none() {
-                places.entry(key).or_default().push(at);
-            }
-        }
-    }
-    if places.is_empty() {
-        return;
-    }
-    for (row_at, row) in history.rows_of(app) {
-        let image = row.shipped.image;
-        let same_key = [image.name, image.digest].map(|key| places.get(&key));
-        for at in same_key.into_iter().flatten().flatten() {
-            let line = &mut lines[*at];
-            if line.place.is_none() && image.is_same_as(line.image) {
-                line.judged.get_or_insert(row_at);
-                if row.has_stayed() {
-                    (line.place, line.judged) = (Some(row_at), Some(row_at));
-                }
-            }
-        }
+    for line in lines.iter_mut().filter(|line| line.place.is_none()) {
+        let newest = history.rows_with(app, line.image).next();
+        let stayed = history
+            .rows_with(app, line.image)
+            .find(|(_, row)| row.has_stayed());
+        line.place = stayed.map(|(at, _)| at);
+        line.judged = line.place.or(newest.map(|(at, _)| at));
     }
 }
 

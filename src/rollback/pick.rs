@@ -240,20 +240,20 @@ impl Picker<'_> {
         let mut sought = self.serving.identity?;
         let mut first = usize::MAX;
         for _ in 0..LONGEST_CHAIN {
-            let oldest_first = || {
-                self.history
-                    .rows_of(self.app)
-                    .rev()
-                    .take_while(|(at, _)| *at < first)
-            };
-            let shipping = oldest_first().find(|(_, row)| row.has_stayed() && row.shipped.is_same_as(sought));
+            let shipping = self
+                .history
+                .rows_with(self.app, sought.image)
+                .filter(|(at, row)| *at < first && row.has_stayed() && row.shipped.is_same_as(sought))
+                .last();
             let Some((at, row)) = shipping else { break };
             if row.kind == Some(Kind::Deploy) {
                 first = at;
                 break;
             }
-            first = oldest_first()
-                .take_while(|(other, _)| *other < at)
+            first = self
+                .history
+                .rows_before(self.app, at)
+                .rev()
                 .find(|(_, row)| {
                     [row.previous, row.serving]
                         .iter()

@@ -94,8 +94,8 @@ fn has_several_configurations(history: &History, app: &str, running: &[Running])
     let mut configurations = running.iter().filter_map(|it| {
         let number = it.release?;
         history
-            .rows_of(app)
-            .find(|(_, row)| row.release.is(number) && row.shipped.image.is_same_as(ImageKey::of(&it.image)))
+            .rows_with(app, ImageKey::of(&it.image))
+            .find(|(_, row)| row.release.is(number))
             .map(|(_, row)| row.shipped.configuration)
             .filter(|configuration| !configuration.is_none())
     });

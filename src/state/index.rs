@@ -4,10 +4,11 @@
 //! check, and whatever does not fit is built anew. Lines added since are read and added.
 //!
 //! Reading is about memory: the first touch of a page costs more than reading what fills it. So rows pass through a
-//! small buffer, and only what is compared stays.
+//! small buffer, only what is compared stays, and a long index is read by as many threads as there are cores.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::iter;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use crate::state::keys::Key;
 use crate::state::row::{Row, Span, WORDS, WholeRow};
-use crate::state::summary::{self, Taken};
+use crate::state::rows::{PIECE, Rows};
+use crate::state::summary::{self, Gathered, Taken};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"shipctl\x01");
 const HEADER_WORDS: usize = 8;
@@ -25,6 +27,9 @@ const ROW_WORDS: usize = WORDS + 1;
 const ROW: usize = ROW_WORDS * 8;
 /// Rows that pass through the buffer at once.
 const AT_ONCE: usize = 1024;
+/// The fewest rows that are worth a thread, and the most threads.
+const SHARE: usize = 16 * PIECE;
+const THREADS: usize = 4;
 /// A new line nearly always belongs to one of the last attempts: so many rows are looked at for it.
 const TAIL: usize = 1024;
 
@@ -35,7 +40,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     /// One for each service of each attempt.
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Rows,
     /// The apps and services that rows name by their place here.
     pub(crate) names: Vec<Key>,
     /// Lines that are no record this version knows.
@@ -53,7 +58,7 @@ pub(crate) struct Index {
 struct Tail {
     /// The place of its first row.
     from: usize,
-    rows: Vec<WholeRow>,
+    rows: Gathered,
 }
 
 /// How far an index reaches into the ledger.
@@ -84,7 +89,7 @@ fn load_or_update(ledger: &File, length: u64, path: &Path, wants_rows: bool) -> 
     };
     let mut tail = Tail {
         from: coverage.rows,
-        rows: Vec::new(),
+        rows: Gathered::default(),
     };
     if coverage.bytes < length {
         let file = opened.as_ref().map(|(file, _)| file);
@@ -94,7 +99,7 @@ fn load_or_update(ledger: &File, length: u64, path: &Path, wants_rows: bool) -> 
             if write(file, &coverage, &tail).is_ok() {
                 tail = Tail {
                     from: coverage.rows,
-                    rows: Vec::new(),
+                    rows: Gathered::default(),
                 };
             }
         }
@@ -106,21 +111,55 @@ fn load_or_update(ledger: &File, length: u64, path: &Path, wants_rows: bool) -> 
     if !wants_rows {
         return Ok(index);
     }
-    index.rows.reserve_exact(coverage.rows);
     if let Some((file, _)) = opened {
-        let mut add = |whole: &WholeRow| index.add(whole);
-        if !each_row(&file, 0..tail.from, &mut add)? {
-            // Rows that never reached the disk, or only in part.
-            return from_nothing(ledger, length, &file);
+        for part in read_rows(&file, tail.from, threads_for(tail.from))? {
+            let Some(part) = part else {
+                // Rows that never reached the disk, or only in part.
+                return from_nothing(ledger, length, &file);
+            };
+            index.append(part);
         }
         let _ = file.unlock();
         index.file = Some(file);
     }
-    for whole in &tail.rows {
+    for whole in tail.rows.iter() {
         index.add(whole);
     }
     index.tail = tail;
     Ok(index)
+}
+
+/// A short index is read before another thread has begun.
+fn threads_for(rows: usize) -> usize {
+    match rows / SHARE {
+        0 | 1 => 1,
+        shares => shares
+            .min(THREADS)
+            .min(thread::available_parallelism().map_or(1, usize::from)),
+    }
+}
+
+/// Reads the first rows of the file, in parts that follow each other; `None` for one that is not as it was written.
+fn read_rows(file: &File, rows: usize, threads: usize) -> io::Result<Vec<Option<Index>>> {
+    let share = rows.div_ceil(threads).next_multiple_of(PIECE);
+    let part = |number: usize| {
+        let mut part = Index::default();
+        let places = (number * share).min(rows)..((number + 1) * share).min(rows);
+        let is_read = each_row(file, places, &mut |whole| part.add(whole))?;
+        Ok(is_read.then_some(part))
+    };
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads)
+            .map(|number| scope.spawn(move || part(number)))
+            .collect();
+        let first = part(0);
+        let others = others.into_iter().map(|other| {
+            other
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a reader of the index panicked")))
+        });
+        iter::once(first).chain(others).collect()
+    })
 }
 
 /// Reads the whole ledger, since the rows on disk are damaged, and writes them anew where that is possible.
@@ -131,7 +170,7 @@ fn from_nothing(ledger: &File, length: u64, file: &File) -> io::Result<Index> {
         damaged: coverage.damaged,
         ..Index::default()
     };
-    for whole in &tail.rows {
+    for whole in tail.rows.iter() {
         index.add(whole);
     }
     index.tail = tail;
@@ -147,6 +186,19 @@ impl Index {
             service,
             ..whole.row
         });
+    }
+
+    /// Adds the rows of another, which names its apps and services by places of its own.
+    fn append(&mut self, mut other: Self) {
+        let places: Vec<u16> = other.names.iter().map(|name| self.place_of(*name)).collect();
+        let here = |there: u16| places.get(usize::from(there)).copied().unwrap_or(u16::MAX);
+        if places.iter().zip(0..).any(|(here, there)| *here != there) {
+            for row in other.rows.iter_mut() {
+                (row.app, row.service) = (here(row.app), here(row.service));
+            }
+        }
+        self.newest_id = other.newest_id.or(self.newest_id);
+        self.rows.append(other.rows);
     }
 
     /// An environment has a few names. Those beyond what a place can tell share one that nothing is looked up by.
@@ -294,7 +346,7 @@ fn catch_up(
     loop {
         let mut tail = Tail {
             from,
-            rows: Vec::new(),
+            rows: Gathered::default(),
         };
         let is_read = match file {
             Some(file) => each_row(file, from..known.rows, &mut |whole| tail.rows.push(*whole))?,
@@ -333,6 +385,8 @@ fn take_lines(known: Coverage, tail: &mut Tail, ledger: &File, length: u64) -> i
         }
         coverage.last = span;
         coverage.bytes += span.length;
+    }
+    if !line.is_empty() {
         coverage.last_key = line_key(&line);
     }
     coverage.rows = tail.from + tail.rows.len();
@@ -404,4 +458,75 @@ fn fold(words: &[u64]) -> u64 {
         }
     }
     lanes.into_iter().fold(words.len() as u64, mix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Coverage, Index, PIECE, Tail, read_rows, write};
+    use crate::state::keys::Key;
+    use crate::state::row::{Row, WholeRow};
+
+    /// As many rows, of which each third of a piece names an app and a service of its own.
+    fn written(rows: usize) -> (std::fs::File, Vec<WholeRow>) {
+        let whole = |at: usize| WholeRow {
+            id: at as u128,
+            app: Key(1 + (at / (PIECE / 3)) as u64 % 7),
+            service: Key(100 + (at / (PIECE / 3)) as u64 % 5),
+            row: Row {
+                commit: u32::try_from(at).unwrap(),
+                ..Row::default()
+            },
+            ..WholeRow::default()
+        };
+        let tail = Tail {
+            from: 0,
+            rows: (0..rows).map(whole).collect(),
+        };
+        let coverage = Coverage {
+            rows,
+            ..Coverage::default()
+        };
+        let file = tempfile::tempfile().unwrap();
+        write(&file, &coverage, &tail).unwrap();
+        (file, tail.rows.to_vec())
+    }
+
+    fn joined(file: &std::fs::File, rows: usize, threads: usize) -> Option<Index> {
+        let mut index = Index::default();
+        for part in read_rows(file, rows, threads).unwrap() {
+            index.append(part?);
+        }
+        Some(index)
+    }
+
+    #[test]
+    fn however_many_threads_read_it_it_is_the_same_index() {
+        for rows in [0, 1, PIECE, 3 * PIECE + 5, 9 * PIECE] {
+            let (file, written) = written(rows);
+            for threads in [1, 2, 3, 4] {
+                let index = joined(&file, rows, threads).unwrap();
+                assert_eq!(index.rows.len(), rows);
+                assert_eq!(index.newest_id, written.last().map(|whole| whole.id));
+                for (whole, (at, row)) in written.iter().zip(index.rows.iter()) {
+                    let names = [row.app, row.service].map(|place| index.names[usize::from(place)]);
+                    assert_eq!(names, [whole.app, whole.service], "{at} of {rows} by {threads}");
+                    assert_eq!(row.commit, whole.row.commit);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_not_as_it_was_written_is_seen_in_every_part() {
+        use std::os::unix::fs::FileExt;
+
+        for at in [0, PIECE + 1, 3 * PIECE - 1] {
+            let (file, _) = written(3 * PIECE);
+            file.write_all_at(b"?", (super::HEADER + at * super::ROW) as u64)
+                .unwrap();
+            for threads in [1, 3] {
+                assert!(joined(&file, 3 * PIECE, threads).is_none(), "{at} {threads}");
+            }
+        }
+    }
 }

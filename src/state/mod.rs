@@ -17,6 +17,7 @@ pub(crate) mod local;
 pub(crate) mod lock;
 pub(crate) mod record;
 pub(crate) mod row;
+mod rows;
 pub(crate) mod store;
 mod summary;
 #[cfg(test)]

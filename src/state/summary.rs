@@ -1,7 +1,8 @@
 //! From lines of the ledger to rows: what an attempt started with, how far it got, how it ended.
 
 use std::borrow::Cow;
-use std::ops::Range;
+use std::collections::HashMap;
+use std::ops::{Deref, Range};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -62,6 +63,49 @@ struct Service<'a> {
     serving_verified: bool,
 }
 
+/// The rows that lines were taken into, with the places of each attempt: a ledger that is read anew has a hundred
+/// thousand of them.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    rows: Vec<WholeRow>,
+    places: HashMap<u128, Range<usize>>,
+}
+
+impl Gathered {
+    pub(crate) fn push(&mut self, whole: WholeRow) {
+        let at = self.rows.len();
+        let places = self.places.entry(whole.id).or_insert(at..at);
+        if places.end == at {
+            places.end += 1;
+        } else {
+            *places = at..at + 1;
+        }
+        self.rows.push(whole);
+    }
+
+    /// The rows of an attempt, which follow each other. Empty, at the end of the rows, where it has none.
+    fn of_attempt(&self, id: u128) -> Range<usize> {
+        let end = self.rows.len();
+        self.places.get(&id).cloned().unwrap_or(end..end)
+    }
+}
+
+impl Deref for Gathered {
+    type Target = [WholeRow];
+
+    fn deref(&self) -> &[WholeRow] {
+        &self.rows
+    }
+}
+
+impl FromIterator<WholeRow> for Gathered {
+    fn from_iter<I: IntoIterator<Item = WholeRow>>(rows: I) -> Self {
+        let mut gathered = Self::default();
+        rows.into_iter().for_each(|whole| gathered.push(whole));
+        gathered
+    }
+}
+
 /// What a line did to the rows.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Taken {
@@ -74,7 +118,7 @@ pub(crate) enum Taken {
 }
 
 /// Takes one line, found at `span`, into the rows.
-pub(crate) fn take(rows: &mut Vec<WholeRow>, text: &[u8], span: Span) -> Taken {
+pub(crate) fn take(rows: &mut Gathered, text: &[u8], span: Span) -> Taken {
     let Ok(line) = serde_json::from_slice::<Line<'_>>(text) else {
         return Taken::Nothing;
     };
@@ -104,8 +148,8 @@ pub(crate) fn commit_key(sha: &str) -> u32 {
 
 /// A second start of one attempt takes the place of the first: a rollback whose image is gone begins again with the
 /// next one.
-fn start(rows: &mut Vec<WholeRow>, line: &Line<'_>, id: u128, span: Span) {
-    let known = of_attempt(rows, id);
+fn start(rows: &mut Gathered, line: &Line<'_>, id: u128, span: Span) {
+    let known = rows.of_attempt(id);
     let first = rows.len();
     let git = line.git.as_ref();
     let row = Row {
@@ -142,7 +186,7 @@ fn start(rows: &mut Vec<WholeRow>, line: &Line<'_>, id: u128, span: Span) {
             ..whole
         };
         match known.clone().find(|at| rows[*at].app == begun.app) {
-            Some(at) => rows[at] = begun,
+            Some(at) => rows.rows[at] = begun,
             None => rows.push(begun),
         }
     }
@@ -151,25 +195,26 @@ fn start(rows: &mut Vec<WholeRow>, line: &Line<'_>, id: u128, span: Span) {
     }
 }
 
-fn mark(rows: &mut [WholeRow], line: &Line<'_>, id: u128, span: Span) -> Taken {
+fn mark(rows: &mut Gathered, line: &Line<'_>, id: u128, span: Span) -> Taken {
     let service = line.service.as_deref().map_or(Key::NONE, Key::of);
-    let known = of_attempt(rows, id);
+    let known = rows.of_attempt(id);
     let Some(at) = known.clone().find(|at| rows[*at].service == service) else {
         return Taken::Orphan;
     };
-    rows[at].mark = span;
-    rows[at].row.moved |= line.moved;
+    let whole = &mut rows.rows[at];
+    whole.mark = span;
+    whole.row.moved |= line.moved;
     Taken::Known
 }
 
-fn end(rows: &mut Vec<WholeRow>, line: &Line<'_>, id: u128, span: Span) -> Taken {
+fn end(rows: &mut Gathered, line: &Line<'_>, id: u128, span: Span) -> Taken {
     let ended = line
         .outcome
         .as_deref()
         .and_then(outcome)
         .map_or(Ended::Otherwise, Ended::As);
-    let known = of_attempt(rows, id);
-    for whole in &mut rows[known.clone()] {
+    let known = rows.of_attempt(id);
+    for whole in &mut rows.rows[known.clone()] {
         whole.row.ended = ended;
         whole.end = span;
     }
@@ -194,26 +239,13 @@ fn end(rows: &mut Vec<WholeRow>, line: &Line<'_>, id: u128, span: Span) -> Taken
             });
             rows.len() - 1
         });
-        end_service(&mut rows[at].row, service);
+        end_service(&mut rows.rows[at].row, service);
     }
     if known.is_empty() {
         Taken::Orphan
     } else {
         Taken::Known
     }
-}
-
-/// The rows of an attempt; new lines belong to new attempts, so the search begins at the end. Empty, at the end of
-/// the rows, where it has none.
-fn of_attempt(rows: &[WholeRow], id: u128) -> Range<usize> {
-    let Some(last) = rows.iter().rposition(|row| row.id == id) else {
-        return rows.len()..rows.len();
-    };
-    let first = rows[..last]
-        .iter()
-        .rposition(|row| row.id != id)
-        .map_or(0, |at| at + 1);
-    first..last + 1
 }
 
 fn end_service(row: &mut Row, service: &Service<'_>) {

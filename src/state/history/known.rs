@@ -139,10 +139,9 @@ impl History {
 
     /// The configuration of the newest entry of an image that has one.
     pub(crate) fn configuration_of(&self, app: &str, image: &Image) -> Result<Option<Configuration>> {
-        let image = ImageKey::of(image);
-        let found = self.rows_of(app).find(|(_, row)| {
-            row.has_stayed() && row.shipped.image.is_same_as(image) && !row.shipped.configuration.is_none()
-        });
+        let found = self
+            .rows_with(app, ImageKey::of(image))
+            .find(|(_, row)| row.has_stayed() && !row.shipped.configuration.is_none());
         let Some((at, _)) = found else {
             return Ok(None);
         };
@@ -164,9 +163,8 @@ impl History {
     /// The newest entry of each configuration that the image stayed with, newest first.
     fn configurations_of(&self, app: &str, image: ImageKey) -> Vec<usize> {
         let mut places: Vec<usize> = Vec::new();
-        for (at, row) in self.rows_of(app) {
+        for (at, row) in self.rows_with(app, image) {
             let is_new = row.has_stayed()
-                && row.shipped.image.is_same_as(image)
                 && places.len() < CONFIGURATIONS_COMPARED
                 && places
                     .iter()
@@ -205,19 +203,17 @@ impl History {
 
     /// The newest entry that verified this image: what it answered then is what a return expects.
     pub(crate) fn last_verified_of(&self, app: &str, image: &Image) -> Result<Option<Known>> {
-        let image = ImageKey::of(image);
         let found = self
-            .rows_of(app)
-            .find(|(_, row)| row.is_verified() && row.shipped.image.is_same_as(image));
+            .rows_with(app, ImageKey::of(image))
+            .find(|(_, row)| row.is_verified());
         found.map(|(at, _)| self.known(at)).transpose()
     }
 
     /// The entry that built this image, whose commit and describe it may answer with.
     pub(crate) fn build_of(&self, app: &str, image: &Image) -> Result<Option<Known>> {
-        let image = ImageKey::of(image);
         let found = self
-            .rows_of(app)
-            .find(|(_, row)| row.built && row.shipped.image.is_same_as(image));
+            .rows_with(app, ImageKey::of(image))
+            .find(|(_, row)| row.built);
         found.map(|(at, _)| self.known(at)).transpose()
     }
 
@@ -239,7 +235,7 @@ impl History {
     pub(crate) fn has_verified(&self, image: Option<&Image>, sha: Option<&str>) -> Result<bool> {
         let image = image.map(ImageKey::of);
         let commit = sha.map_or(0, commit_key);
-        for (at, row) in self.rows().iter().enumerate().rev() {
+        for (at, row) in self.rows().iter().rev() {
             let is_image = image.is_some_and(|image| row.shipped.image.is_same_as(image));
             let is_commit =
                 !is_image && commit != 0 && row.commit == commit && row.kind == Some(Kind::Deploy) && {
@@ -271,8 +267,8 @@ impl History {
         let verdict = word.and_then(Word::verdict).map(str::to_owned);
         let image = ImageKey::of(&release.image);
         let own = self
-            .rows_of(app)
-            .find(|(_, row)| row.release.is(release.number) && row.shipped.image.is_same_as(image));
+            .rows_with(app, image)
+            .find(|(_, row)| row.release.is(release.number));
         if let Some((at, _)) = own {
             let known = self.known(at)?;
             return Ok(Some(ReleaseFacts {

@@ -1,5 +1,6 @@
 //! The past of an environment, as decisions ask about it: newest first, per app, read from disk only where needed.
 
+mod by_image;
 mod known;
 mod repetition;
 mod standing;
@@ -18,12 +19,15 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
+use crate::state::history::by_image::Images;
 use crate::state::index::Index;
 use crate::state::keys::Key;
 use crate::state::record::{End, Mark, Record, Start};
 use crate::state::row::{Row, Span, WholeRow};
+use crate::state::rows::Rows;
 use crate::state::{line, summary};
 
 /// The fewest characters by which an attempt may be named.
@@ -32,6 +36,8 @@ const SHORTEST_ID: usize = 4;
 pub(crate) struct History {
     environment: String,
     index: Index,
+    /// Made when the first asks for it.
+    images: OnceLock<Images>,
     ledger: Option<File>,
     warnings: Vec<String>,
 }
@@ -58,6 +64,7 @@ impl History {
         Self {
             environment: environment.to_owned(),
             index,
+            images: OnceLock::new(),
             ledger: Some(ledger),
             warnings,
         }
@@ -67,6 +74,7 @@ impl History {
         Self {
             environment: environment.to_owned(),
             index: Index::default(),
+            images: OnceLock::new(),
             ledger: None,
             warnings: Vec::new(),
         }
@@ -88,8 +96,12 @@ impl History {
     }
 
     /// All rows, oldest first.
-    fn rows(&self) -> &[Row] {
+    fn rows(&self) -> &Rows {
         &self.index.rows
+    }
+
+    fn images(&self) -> &Images {
+        self.images.get_or_init(|| Images::of(self.rows()))
     }
 
     /// The place of a name in the list that rows share; one that no row has where it is unknown.
@@ -119,9 +131,8 @@ impl History {
         end: usize,
     ) -> impl DoubleEndedIterator<Item = (usize, &Row)> {
         let app = self.place_of_name(app);
-        self.rows()[..end.min(self.len())]
-            .iter()
-            .enumerate()
+        self.rows()
+            .before(end)
             .rev()
             .filter(move |(_, row)| Some(row.app) == app)
     }
@@ -181,11 +192,11 @@ impl History {
         let last = self
             .rows()
             .iter()
-            .rposition(|row| row.service == service && !self.name_at(row.app).is_none());
-        let Some(at) = last else {
+            .rfind(|(_, row)| row.service == service && !self.name_at(row.app).is_none());
+        let Some((at, row)) = last else {
             return Ok(None);
         };
-        let app = self.name_at(self.row(at).app);
+        let app = self.name_at(row.app);
         let attempt = self.attempt(at)?;
         let started = attempt.start.into_iter().flat_map(|start| start.services);
         let ended = attempt.end.into_iter().flat_map(|end| end.services);
@@ -204,8 +215,8 @@ impl History {
         self.rows()
             .iter()
             .rev()
-            .filter(|row| !self.name_at(row.app).is_none() && seen.insert(row.service))
-            .any(|row| row.app == app)
+            .filter(|(_, row)| !self.name_at(row.app).is_none() && seen.insert(row.service))
+            .any(|(_, row)| row.app == app)
     }
 
     /// Start and end of the attempt that a row belongs to.

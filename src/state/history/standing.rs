@@ -24,15 +24,10 @@ pub(crate) struct Statement {
     pub(crate) release: Option<ReleaseNumber>,
 }
 
-/// The rows of an app by the images that they name, so that the word on one of a hundred thousand is found at once.
+/// What the rows of an app say of its releases.
 pub(crate) struct Standing<'h> {
     history: &'h History,
     app: String,
-    shipped: ByImage,
-    /// Rollbacks that left a release, by what they left.
-    left: ByImage,
-    /// Returns that verified what they went back to.
-    returned: ByImage,
 }
 
 /// The newest that speaks against a release.
@@ -46,23 +41,10 @@ struct Refutation {
 impl History {
     /// What the rows of an app say of its releases.
     pub(crate) fn standing(&self, app: &str) -> Standing<'_> {
-        let mut standing = Standing {
+        Standing {
             history: self,
             app: app.to_owned(),
-            shipped: ByImage::with_capacity(self.len()),
-            left: ByImage::with_capacity(self.len() / 4),
-            returned: ByImage::with_capacity(self.len() / 4),
-        };
-        for (at, row) in self.rows_of(app).rev() {
-            standing.shipped.push(at, row.shipped.image);
-            if row.leaves_previous() {
-                standing.left.push(at, row.previous.image);
-            }
-            if row.is_verified_return() {
-                standing.returned.push(at, row.serving.image);
-            }
         }
-        standing
     }
 }
 
@@ -94,10 +76,9 @@ impl Standing<'_> {
 
     /// The newest that speaks against a release and was not outdated by verifying it again.
     fn refutation(&self, identity: Identity) -> Option<Refutation> {
-        let rows = self.rows_with(identity.image);
         let mut verified = None;
         let mut refuted = None;
-        for (at, row) in rows {
+        for (at, row) in self.rows_with(identity.image) {
             if !row.shipped.is_same_as(identity) {
                 continue;
             }
@@ -133,18 +114,19 @@ impl Standing<'_> {
     }
 
     fn newest_return(&self, image: ImageKey) -> Option<usize> {
-        self.returned
-            .places(image)
-            .find(|at| self.history.row(*at).serving.image.is_same_as(image))
+        self.history
+            .rows_returning(&self.app, image)
+            .map(|(at, _)| at)
+            .next()
     }
 
     /// The newest rollback that left a release, from a place on. It names what it left by image alone: the newest
     /// older row that shipped that image knows the configuration.
     fn newest_leaving(&self, identity: Identity, from: usize) -> Option<Refutation> {
-        self.left
-            .places(identity.image)
+        self.history
+            .rows_leaving(&self.app, identity.image)
+            .map(|(at, _)| at)
             .take_while(|at| *at >= from)
-            .filter(|at| self.history.row(*at).previous.image.is_same_as(identity.image))
             .find_map(|at| {
                 let shipping = self
                     .rows_with(identity.image)
@@ -162,12 +144,8 @@ impl Standing<'_> {
             })
     }
 
-    /// The rows that shipped an image, newest first.
-    pub(crate) fn rows_with(&self, image: ImageKey) -> impl Iterator<Item = (usize, &Row)> {
-        self.shipped
-            .places(image)
-            .map(|at| (at, self.history.row(at)))
-            .filter(move |(_, row)| row.shipped.image.is_same_as(image))
+    fn rows_with(&self, image: ImageKey) -> impl Iterator<Item = (usize, &Row)> {
+        self.history.rows_with(&self.app, image)
     }
 }
 
@@ -189,75 +167,4 @@ fn statements(at: usize, row: &Row) -> impl Iterator<Item = Statement> + use<> {
         release: row.serving.release.get(),
     });
     [shipped, returned].into_iter().flatten()
-}
-
-/// Places by the digest of their image. What has no digest is compared by name and stands in a list of its own.
-///
-/// A hash table made for being filled once, in two allocations: it is built for every question.
-struct ByImage {
-    /// The newest place of each bucket, plus one.
-    heads: Vec<u32>,
-    /// Each place with the entry before it in its bucket, plus one.
-    entries: Vec<(u32, u32)>,
-    digestless: Vec<u32>,
-}
-
-impl ByImage {
-    /// Filled with more than this it gets slower, not wrong.
-    fn with_capacity(places: usize) -> Self {
-        Self {
-            heads: vec![0; places.next_power_of_two().max(1024)],
-            entries: Vec::new(),
-            digestless: Vec::new(),
-        }
-    }
-
-    /// Takes places from the oldest to the newest.
-    fn push(&mut self, at: usize, image: ImageKey) {
-        let at = u32::try_from(at).unwrap_or(u32::MAX);
-        if image.digest.is_none() {
-            self.digestless.push(at);
-        } else {
-            let bucket = self.bucket(image.digest);
-            self.entries.push((at, self.heads[bucket]));
-            self.heads[bucket] = u32::try_from(self.entries.len()).unwrap_or_default();
-        }
-    }
-
-    /// The places that may hold an image, newest first; to be compared.
-    fn places(&self, image: ImageKey) -> impl Iterator<Item = usize> {
-        let mut next = if image.digest.is_none() {
-            0
-        } else {
-            self.heads[self.bucket(image.digest)]
-        };
-        let chained = std::iter::from_fn(move || {
-            let (at, before) = *self.entries.get(usize::try_from(next.checked_sub(1)?).ok()?)?;
-            next = before;
-            Some(at)
-        });
-        // Without a digest of its own it may be any of those that have one.
-        let others = if image.digest.is_none() {
-            &self.entries[..]
-        } else {
-            &[]
-        };
-        let all = others.iter().rev().map(|(at, _)| *at);
-        merged(chained.chain(all), self.digestless.iter().rev().copied())
-            .map(|at| usize::try_from(at).unwrap_or_default())
-    }
-
-    fn bucket(&self, digest: Key) -> usize {
-        usize::try_from(digest.0).unwrap_or_default() & (self.heads.len() - 1)
-    }
-}
-
-/// Two descending sequences as one.
-fn merged(one: impl Iterator<Item = u32>, other: impl Iterator<Item = u32>) -> impl Iterator<Item = u32> {
-    let (mut one, mut other) = (one.peekable(), other.peekable());
-    std::iter::from_fn(move || match (one.peek(), other.peek()) {
-        (Some(left), Some(right)) if left < right => other.next(),
-        (Some(_), _) => one.next(),
-        (None, _) => other.next(),
-    })
 }

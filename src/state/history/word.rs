@@ -41,7 +41,7 @@ impl History {
     pub(crate) fn word_on(&self, app: &str, number: ReleaseNumber, image: &Image) -> Option<Word> {
         let image = ImageKey::of(image);
         let mut last = None;
-        for (_, row) in self.rows_of(app) {
+        for (_, row) in self.rows_about(app, image) {
             match word(row, number, image) {
                 Some(word @ (Word::Verified | Word::Refuted)) => return Some(word),
                 Some(word) => last = last.or(Some(word)),
