@@ -43,8 +43,8 @@ fn main() {
     }
     let flyctl = std::env::var("SHIPCTL_REAL_FLYCTL").ok();
     let double = std::env::var("SHIPCTL_DOUBLE").ok();
-    alone::cold_start(flyctl.as_deref());
     alone::size();
+    alone::cold_start(flyctl.as_deref());
     ledger::picking();
     match (flyctl, double) {
         (Some(flyctl), Some(double)) => beside::all(&flyctl, &double),
