@@ -11,7 +11,7 @@ use crate::deployment::course::{self, Options};
 use crate::deployment::event::{Phase, What};
 use crate::deployment::expect::{self, Ground};
 use crate::deployment::forward::service_start;
-use crate::deployment::job::{Course, Destination, Job, Stage};
+use crate::deployment::job::{Course, Destination, Job, Shipment, Stage};
 use crate::deployment::prepare::{Facts, Look, settings};
 use crate::deployment::recall;
 use crate::deployment::report::Ending;
@@ -226,6 +226,17 @@ async fn prepare<'s>(
     Ok((jobs, picks, history))
 }
 
+/// A person may have sized the machines since the target served, so a rollback leaves sizes that its file names not.
+fn sizes_stay(baseline: &Baseline, shipment: &Shipment) -> Option<String> {
+    let serving = FlyToml::parse(&baseline.configuration.as_ref()?.text);
+    let target = shipment.image.as_ref()?.short();
+    (serving.names_sizes() && !shipment.file.names_sizes()).then(|| {
+        format!(
+            "the machines keep their size: the configuration of {target} names none, and that of today does"
+        )
+    })
+}
+
 fn job<'s>(
     attempt: &Attempt<'_>,
     request: &Request,
@@ -251,8 +262,8 @@ fn job<'s>(
         .configuration
         .clone()
         .ok_or_else(|| no_configuration(service))?;
-    let mut shipment = shipment::of_target(service, &target, shipped, request.with_release_command)
-        .map_err(Error::internal)?;
+    let mut shipment =
+        shipment::of_target(&target, shipped, request.with_release_command).map_err(Error::internal)?;
     let verify = at_hand.asking_as(&shipment.file);
     shipment.strategy = Some(returning::strategy(Some(&facts.machines), &baseline.instances, &[]).to_owned());
     let address = facts.has_address(&health);
@@ -295,6 +306,9 @@ fn job<'s>(
     baseline.configuration =
         destination::of_what_serves(service, &baseline, recall.as_ref(), facts.remote.as_ref())
             .or_else(|| configuration::whole(service, &[]));
+    if let Some(warning) = sizes_stay(&baseline, &shipment) {
+        attempt.emitter.warn(warning);
+    }
     let kept = shipment.configuration.as_ref();
     let kept = kept.map(|shipped| configuration::for_ledger(shipped, &session.redactor));
     let back = destination::of(&destination::Question {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use crate::instance::Instance;
 use crate::project::Service;
-use crate::project::fly_toml::FlyToml;
 use crate::project::fly_toml::secrets::{looks_secret, redact_env};
+use crate::project::fly_toml::{DEFAULT_GROUP, FlyToml};
 use crate::secret::{REDACTED, Redactor};
 use crate::state::record::Configuration;
 
@@ -132,11 +132,30 @@ pub(crate) fn variables_of(instances: &[Instance]) -> BTreeMap<String, String> {
     variables
 }
 
+/// The size of each process group whose machines are all of one.
+pub(crate) fn sizes_of(instances: &[Instance]) -> BTreeMap<String, serde_json::Value> {
+    let mut sizes: BTreeMap<String, Option<serde_json::Value>> = BTreeMap::new();
+    for instance in instances {
+        let guest = instance.config.get("guest").filter(|guest| guest.is_object());
+        let size = sizes
+            .entry(instance.group.as_deref().unwrap_or(DEFAULT_GROUP).to_owned())
+            .or_insert_with(|| guest.cloned());
+        if size.as_ref() != guest {
+            *size = None;
+        }
+    }
+    sizes
+        .into_iter()
+        .filter_map(|(group, size)| Some((group, size?)))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{for_ledger, restore};
+    use super::{for_ledger, restore, sizes_of};
+    use crate::provider::fly::output::machines;
     use crate::secret::Redactor;
     use crate::state::record::Configuration;
 
@@ -179,5 +198,28 @@ mod tests {
         assert!(back.text.contains("# kept"));
         assert_eq!(back.flags, ["-e", "D_TOKEN=four"]);
         assert_eq!(back.redacted, ["B_SECRET"]);
+    }
+
+    #[test]
+    fn a_group_has_a_size_where_its_machines_agree() {
+        let machine = |id: &str, group: &str, memory: Option<u64>| {
+            let guest = memory.map(|memory_mb| serde_json::json!({"cpus": 1, "memory_mb": memory_mb}));
+            serde_json::json!({"id": id, "state": "started", "config": {
+                "metadata": {"fly_process_group": group}, "guest": guest}})
+        };
+        let list = serde_json::json!([
+            machine("a", "web", Some(256)),
+            machine("b", "web", Some(256)),
+            machine("c", "mixed", Some(256)),
+            machine("d", "mixed", Some(512)),
+            machine("e", "mixed", Some(256)),
+            machine("f", "unknown", None),
+            machine("g", "half", Some(256)),
+            machine("h", "half", None),
+        ]);
+        let sizes = sizes_of(&machines::parse(list.to_string().as_bytes()).unwrap());
+        let groups: Vec<&String> = sizes.keys().collect();
+        assert_eq!(groups, ["web"]);
+        assert_eq!(sizes["web"]["memory_mb"], 256);
     }
 }

@@ -262,7 +262,7 @@ fn prepare(
     destination: &Destination,
     releases: (Option<ReleaseNumber>, Option<ReleaseNumber>),
 ) -> Result<(Invocation, FlyWitnesses, Expectation), String> {
-    let shipment = shipment::back(job.service, destination, &job.shipment)?;
+    let shipment = shipment::back(destination, &job.shipment, &job.baseline.instances)?;
     let witnesses = FlyWitnesses {
         verify: job.witnesses.verify.asking_as(&shipment.file),
         ..job.witnesses.clone()

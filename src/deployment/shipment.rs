@@ -1,11 +1,14 @@
 //! What flyctl is handed: a copy of the configuration as it was read, in a folder of its own.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::deployment::configuration::sizes_of;
 use crate::deployment::job::{Destination, Shipment};
+use crate::instance::Instance;
 use crate::project::Service;
 use crate::project::fly_toml::FlyToml;
 use crate::state::record::Configuration;
@@ -63,15 +66,16 @@ fn anchored(text: &str, folder: &Path) -> String {
     }
 }
 
-/// What a return or a rollback ships: the target's configuration without build and release command, its files, and
-/// the flags that formed it.
+/// What a return ships: the target's configuration without build and release command, its files, and the flags that
+/// formed it. Where what is left named sizes of machines and the target's file names none, flyctl would keep them:
+/// those of `before` are named instead.
 ///
 /// # Errors
 /// Where no configuration is known, or the copy cannot be written; in words for a person.
 pub(crate) fn back(
-    service: &Service,
     destination: &Destination,
     forward: &Shipment,
+    before: &[Instance],
 ) -> Result<Shipment, String> {
     let configuration = destination
         .configuration
@@ -89,17 +93,34 @@ pub(crate) fn back(
             "values of its configuration are not known any more: {names}"
         ));
     }
-    of_target(service, destination, configuration, false)
+    let sizes = if forward.file.names_sizes() {
+        sizes_of(before)
+    } else {
+        BTreeMap::new()
+    };
+    ship_again(destination, configuration, false, &sizes)
 }
 
 /// Like [`back`], for a rollback that a person asked for.
 pub(crate) fn of_target(
-    service: &Service,
     destination: &Destination,
     configuration: Configuration,
     with_release_command: bool,
 ) -> Result<Shipment, String> {
-    let file = FlyToml::parse(&configuration.text);
+    ship_again(destination, configuration, with_release_command, &BTreeMap::new())
+}
+
+/// `sizes` are those of process groups where the configuration names none.
+fn ship_again(
+    destination: &Destination,
+    configuration: Configuration,
+    with_release_command: bool,
+    sizes: &BTreeMap<String, serde_json::Value>,
+) -> Result<Shipment, String> {
+    let mut file = FlyToml::parse(&configuration.text);
+    if !file.names_sizes() {
+        file.set_sizes(sizes);
+    }
     let text = file.without_build_and_release_command(with_release_command);
     let (workspace, config_path) = workspace(&configuration.file, &text)?;
     let directory = workspace.path().to_owned();
@@ -116,7 +137,6 @@ pub(crate) fn of_target(
             .and_then(|()| fs::write(&place, content));
         written.map_err(|error| format!("cannot write `{}`: {error}", place.display()))?;
     }
-    let _ = service;
     Ok(Shipment {
         image: Some(destination.image.clone()),
         label: None,

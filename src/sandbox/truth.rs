@@ -75,6 +75,7 @@ fn machine_state(world: &World, app: &App, machine: &Machine, now: Millis) -> Va
         "healthy": world.is_well(app, machine, now), "checks": checks, "standby": machine.is_standby(),
         "cordoned": machine.cordoned, "reachable": machine.reachable, "restarts": machine.exits,
         "answered": machine.answered, "instance_id": machine.instance_id, "env": machine.config["env"],
+        "guest": machine.config["guest"],
         "started_at": machine.started_at.map(short_stamp),
         "events": machine.events.iter().map(super::machine::Event::to_json).collect::<Vec<_>>(),
     })

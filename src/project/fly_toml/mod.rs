@@ -25,6 +25,17 @@ pub(crate) const STRATEGIES: [&str; 4] = ["rolling", "immediate", "canary", "blu
 /// The group that a file without `[processes]` has.
 pub(crate) const DEFAULT_GROUP: &str = "app";
 
+/// What `[[vm]]` and a machine's `guest` call alike (REFERENCE 3.2).
+const SIZE_KEYS: [&str; 7] = [
+    "cpu_kind",
+    "cpus",
+    "memory_mb",
+    "gpus",
+    "gpu_kind",
+    "host_dedication_id",
+    "kernel_args",
+];
+
 /// A configuration of an app. Keys that shipctl does not need stay in it unread.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct FlyToml {
@@ -127,6 +138,34 @@ impl FlyToml {
             .map(|(name, value)| (name.clone(), Value::String(value.clone())))
             .collect();
         self.table.insert("env".to_owned(), Value::Table(env));
+    }
+
+    /// Whether it names sizes of machines. Where a file names none, flyctl leaves them as they are (REFERENCE 3.2).
+    pub(crate) fn names_sizes(&self) -> bool {
+        ["vm", "compute", "computes"]
+            .iter()
+            .filter_map(|key| self.table.get(*key))
+            .any(|sizes| !sizes.as_array().is_some_and(Vec::is_empty))
+    }
+
+    /// Names a size for each process group, as the `guest` of its machines says it.
+    pub(crate) fn set_sizes(&mut self, guests: &BTreeMap<String, serde_json::Value>) {
+        let size = |(group, guest): (&String, &serde_json::Value)| {
+            let Some(Value::Table(guest)) = to_toml(guest) else {
+                return None;
+            };
+            let mut size: Table = guest
+                .into_iter()
+                .filter(|(key, _)| SIZE_KEYS.contains(&key.as_str()))
+                .collect();
+            let group = Value::String(group.clone());
+            size.insert("processes".to_owned(), Value::Array(vec![group]));
+            Some(Value::Table(size))
+        };
+        let sizes: Vec<Value> = guests.iter().filter_map(size).collect();
+        if !sizes.is_empty() {
+            self.table.insert("vm".to_owned(), Value::Array(sizes));
+        }
     }
 
     /// For shipping an image that exists, as a rollback does: TOML without `[build]`, and without the migration
@@ -292,5 +331,28 @@ mod tests {
         let again = FlyToml::parse(&toml.without_build_and_release_command(false));
         assert_eq!(again.env["A"], "s3cret");
         assert_eq!(again.env["B"], "2");
+    }
+
+    #[test]
+    fn sizes_are_named_in_any_of_their_forms_and_taken_from_machines() {
+        for (text, named) in [
+            ("app = \"shop\"\n", false),
+            ("app = \"shop\"\nvm = []\n", false),
+            ("[[vm]]\nmemory = \"512mb\"\n", true),
+            ("[vm]\nsize = \"shared-cpu-2x\"\n", true),
+            ("[[compute]]\ncpus = 2\n", true),
+            ("[[computes]]\ncpus = 2\n", true),
+        ] {
+            assert_eq!(FlyToml::parse(text).names_sizes(), named, "{text}");
+        }
+        let mut toml = FlyToml::parse("app = \"shop\"\n");
+        let guest = serde_json::json!({"cpu_kind": "shared", "cpus": 1, "memory_mb": 256, "unknown": 1, "gpu_kind": null});
+        toml.set_sizes(&[("web".to_owned(), guest)].into());
+        let again = FlyToml::parse(&toml.without_build_and_release_command(false));
+        assert!(again.names_sizes());
+        let expected = "[[vm]]\ncpu_kind = \"shared\"\ncpus = 1\nmemory_mb = 256\nprocesses = [\"web\"]\n";
+        assert_eq!(again.table["vm"], FlyToml::parse(expected).table["vm"]);
+        toml.set_sizes(&std::collections::BTreeMap::new());
+        assert!(toml.names_sizes());
     }
 }

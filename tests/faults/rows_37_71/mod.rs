@@ -11,6 +11,7 @@ mod repetition;
 mod returns;
 mod rollbacks;
 mod services;
+mod sizes;
 mod state;
 mod stopped;
 mod then;

@@ -81,8 +81,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario::new("story_larger_machines_unhealthy", &[7], |stage| {
         stage.trusted(PLAIN);
         stage.write("fly.production.toml", &LARGE.text());
-        // flyctl changes no size that the file of what is returned to does not name.
-        stage.deploy("v2-unhealthy").run()
+        let ended = stage.deploy("v2-unhealthy").run();
+        stage.insist(memory(stage, 256), "they are as small as before");
+        ended
     })
     .alone(),
     Scenario::new("story_larger_machines_then_rollback", &[0], |stage| {
