@@ -8,6 +8,9 @@ use crate::{median, ms, say};
 const SHIPCTL: &str = env!("CARGO_BIN_EXE_shipctl");
 const STARTS: usize = 31;
 
+pub(crate) const COLD_START: &str = "cold start (at most 10 ms, below flyctl's)";
+pub(crate) const SIZE: &str = "size of the binary (at most 10 MB)";
+
 pub(crate) fn cold_start(flyctl: Option<&str>) {
     let own = starts(SHIPCTL, "--version");
     let beside = flyctl.map(|flyctl| starts(flyctl, "version"));
@@ -19,7 +22,7 @@ pub(crate) fn cold_start(flyctl: Option<&str>) {
         )
     });
     say(
-        "cold start (at most 10 ms, below flyctl's)",
+        COLD_START,
         &format!("{:.1} ms, {than}, median of {STARTS}", ms(own)),
     );
 }
@@ -46,17 +49,16 @@ fn starts(program: &str, arg: &str) -> Duration {
 /// after this is the user's.
 #[expect(clippy::disallowed_methods, reason = "a bench builds what it measures")]
 pub(crate) fn size() {
-    let what = "size of the binary (at most 10 MB)";
     let built = Command::new(env!("CARGO"))
         .args(["build", "--release", "--quiet", "--bin", "shipctl"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
     if !built.is_ok_and(|status| status.success()) {
-        say(what, "not measured: `cargo build --release` failed");
+        say(SIZE, "not measured: `cargo build --release` failed");
         return;
     }
     let bytes = std::fs::metadata(SHIPCTL).unwrap().len();
     #[expect(clippy::cast_precision_loss, reason = "a size for people")]
     let megabytes = bytes as f64 / 1e6;
-    say(what, &format!("{megabytes:.1} MB, {:.2} of it", megabytes / 10.0));
+    say(SIZE, &format!("{megabytes:.1} MB, {:.2} of it", megabytes / 10.0));
 }

@@ -28,13 +28,24 @@ struct Beside<'f> {
     double: &'f str,
 }
 
-pub(crate) fn all(flyctl: &str, double: &str) {
+/// The places of its names, and what measures them.
+type Part<'f> = (&'static [usize], fn(&Beside<'f>));
+
+pub(crate) fn all<'f>(flyctl: &'f str, double: &'f str, is_wanted: impl Fn(&str) -> bool) {
     let beside = Beside { flyctl, double };
-    beside.own_time();
-    beside.memory();
-    beside.deploys();
-    beside.bad();
-    beside.status();
+    let parts: [Part<'f>; 6] = [
+        (&[0, 1], Beside::own_time),
+        (&[2], Beside::memory),
+        (&[3, 4], Beside::deploys),
+        (&[5], Beside::unbaked),
+        (&[6], Beside::bad),
+        (&[7], Beside::status),
+    ];
+    for (names, measure) in parts {
+        if names.iter().any(|name| is_wanted(NAMES[*name])) {
+            measure(&beside);
+        }
+    }
 }
 
 impl Beside<'_> {
@@ -157,6 +168,9 @@ impl Beside<'_> {
                 ),
             );
         }
+    }
+
+    fn unbaked(&self) {
         let middle = |player, toml: &str, flags: &[&str]| {
             let seconds = |_| Duration::from_secs_f64(self.deploy(player, 2, toml, flags));
             median((0..RUNS).map(seconds).collect()).as_secs_f64()

@@ -15,8 +15,9 @@ const ENTRIES: usize = 100_000;
 const RUNS: usize = 11;
 const FLY_TOML: &str = "app = \"shop\"\nprimary_region = \"fra\"\n[http_service]\n  internal_port = 8080\n";
 
+pub(crate) const PICKING: &str = "picking a target among 100,000 entries (at most 20 ms)";
+
 pub(crate) fn picking() {
-    let what = "picking a target among 100,000 entries (at most 20 ms)";
     let folder = tempfile::tempdir().unwrap();
     let work = folder.path().join("work");
     fs::create_dir(&work).unwrap();
@@ -37,7 +38,7 @@ pub(crate) fn picking() {
         );
     let ledger = find(folder.path(), "ledger.jsonl");
     let (true, Some(ledger)) = (seeded, ledger) else {
-        say(what, "not measured: the sandbox could not be played");
+        say(PICKING, "not measured: the sandbox could not be played");
         return;
     };
     let rollback = || {
@@ -58,11 +59,11 @@ pub(crate) fn picking() {
     let first = rollback();
     let many = timed();
     let (Some(few), Some(first), Some(many)) = (few, first, many) else {
-        say(what, "not measured: the rollback could not be planned");
+        say(PICKING, "not measured: the rollback could not be planned");
         return;
     };
     say(
-        what,
+        PICKING,
         &format!(
             "{:.1} ms more than among 2 ({:.1} ms in all); {:.0} ms at first sight; {} MB, median of {RUNS}",
             ms(many.saturating_sub(few)),

@@ -1,7 +1,7 @@
 //! `cargo bench`: the figures of DESIGN 12, as ratios with their counts. A report, never a pass or a failure.
 //!
 //! What needs a flyctl is measured where `SHIPCTL_REAL_FLYCTL` and `SHIPCTL_DOUBLE` name one and its platform, as the
-//! scenarios of `tests/real` do; elsewhere it is `not measured`.
+//! scenarios of `tests/real` do; elsewhere it is `not measured`. Words on the command line choose the lines that hold one.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 #![expect(clippy::print_stdout, reason = "a bench prints what it measured")]
@@ -41,15 +41,26 @@ fn main() {
     if !std::env::args().any(|arg| arg == "--bench") {
         return;
     }
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    let is_wanted = |what: &str| words.is_empty() || words.iter().any(|word| what.contains(word));
     let flyctl = std::env::var("SHIPCTL_REAL_FLYCTL").ok();
     let double = std::env::var("SHIPCTL_DOUBLE").ok();
-    alone::size();
-    alone::cold_start(flyctl.as_deref());
-    ledger::picking();
+    if is_wanted(alone::SIZE) {
+        alone::size();
+    }
+    if is_wanted(alone::COLD_START) {
+        alone::cold_start(flyctl.as_deref());
+    }
+    if is_wanted(ledger::PICKING) {
+        ledger::picking();
+    }
     match (flyctl, double) {
-        (Some(flyctl), Some(double)) => beside::all(&flyctl, &double),
+        (Some(flyctl), Some(double)) => beside::all(&flyctl, &double, is_wanted),
         _ => {
-            for what in beside::NAMES {
+            for what in beside::NAMES.into_iter().filter(|what| is_wanted(what)) {
                 say(what, "not measured: SHIPCTL_REAL_FLYCTL is not set");
             }
         }

@@ -148,6 +148,7 @@ async fn ship_level<'w>(
             ),
         })
         .collect();
+    let lists = jobs.len() == 1 && bake_of(&jobs[0], options).is_zero();
     let shipped = {
         let runs = under_way.iter_mut().zip(parts).map(|(sailing, part)| {
             let stages = &stages;
@@ -174,6 +175,7 @@ async fn ship_level<'w>(
                     service: name,
                     unreached,
                     app: &witnesses.app,
+                    lists,
                     emitter: &attempt.emitter,
                     stages,
                     flyctl: &witnesses.flyctl,
@@ -197,9 +199,14 @@ async fn ship_level<'w>(
     let mut interrupted: Option<Interrupted> = None;
     for (&index, shipped) in level.iter().zip(shipped) {
         match shipped {
-            Shipped::Judged { provider, judgement } => {
+            Shipped::Judged {
+                provider,
+                judgement,
+                releases,
+            } => {
                 let course = &mut jobs[index].course;
                 course.provider = Some(provider);
+                course.releases_now = releases;
                 course.judgement = Some(judgement);
             }
             Shipped::Interrupted { signal, child } => {
@@ -215,13 +222,7 @@ async fn ship_level<'w>(
         stages.end(false, "interrupted");
         return Err(interrupted);
     }
-    let all_good = level.iter().all(|&index| {
-        jobs[index]
-            .course
-            .judgement
-            .as_ref()
-            .is_some_and(|judgement| judgement.verdict == Verdict::Verified)
-    });
+    let all_good = level.iter().all(|&index| is_good(&jobs[index]));
     let summary: Vec<String> = level.iter().map(|&index| verdict_line(&jobs[index])).collect();
     stages.end(all_good, &summary.join("; "));
     let earlier = sailing.len();
@@ -230,10 +231,6 @@ async fn ship_level<'w>(
         bake(attempt, jobs, sailing, options).await?;
     }
     // Those that were settled before have a say again only where they are not good any more.
-    let is_good = |job: &Job<'_>| {
-        let judgement = job.course.judgement.as_ref();
-        judgement.is_some_and(|judgement| judgement.verdict == Verdict::Verified)
-    };
     for (place, sailing) in sailing.iter().enumerate() {
         let job = &mut jobs[sailing.index];
         if place >= earlier || !is_good(job) {
@@ -241,6 +238,11 @@ async fn ship_level<'w>(
         }
     }
     Ok(())
+}
+
+fn is_good(job: &Job<'_>) -> bool {
+    let judgement = job.course.judgement.as_ref();
+    judgement.is_some_and(|judgement| judgement.verdict == Verdict::Verified)
 }
 
 /// `shop:v2` for one service.
@@ -352,6 +354,10 @@ pub(crate) fn on_change<'c>(
     })
 }
 
+fn bake_of(job: &Job<'_>, options: Options) -> Duration {
+    options.bake.unwrap_or(job.service.verify.bake)
+}
+
 /// Watches everything that has been shipped: what was good while another service shipped may not be so any more.
 async fn bake(
     attempt: &Attempt<'_>,
@@ -359,7 +365,7 @@ async fn bake(
     sailing: &mut [Sailing<'_>],
     options: Options,
 ) -> Result<(), Interrupted> {
-    let time = |sailing: &Sailing<'_>| options.bake.unwrap_or(jobs[sailing.index].service.verify.bake);
+    let time = |sailing: &Sailing<'_>| bake_of(&jobs[sailing.index], options);
     let longest = sailing.iter().map(time).max().unwrap_or_default();
     let alone = sailing.len() == 1;
     if alone && longest.is_zero() {

@@ -371,6 +371,7 @@ async fn once(
     let conditions = Conditions {
         unreached: &unreached,
         app: job.app(),
+        lists: false,
         service: &job.service.name,
         emitter: &attempt.emitter,
         stages: &stages,
@@ -382,7 +383,9 @@ async fn once(
         beat: &beat,
     };
     match ship(call, &mut watch, &conditions, interrupts).await {
-        Shipped::Judged { provider, judgement } => Ok((provider, judgement)),
+        Shipped::Judged {
+            provider, judgement, ..
+        } => Ok((provider, judgement)),
         Shipped::Interrupted { signal, child } => Err(Interrupted {
             signal,
             children: child.into_iter().collect(),

@@ -328,7 +328,7 @@ pub(crate) fn unfinished(history: &History) -> Vec<Unfinished> {
 }
 
 /// For how long a look counts: releases of others are made in seconds, and a person may think for minutes.
-const FRESH: Duration = Duration::from_secs(2);
+pub(crate) const FRESH: Duration = Duration::from_secs(2);
 
 /// Whether something may be otherwise than when it was looked at: time has passed, or another attempt was recorded.
 pub(crate) fn has_moved(attempt: &Attempt<'_>, history: &History, looked: Instant) -> bool {

@@ -4,11 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval_at, sleep_until};
 
 use crate::deployment::event::{Emitter, What};
 use crate::deployment::interrupt::Interrupts;
+use crate::deployment::rules::FRESH;
 use crate::deployment::stages::Stages;
 use crate::deployment::witnesses::FlyWitnesses;
 use crate::effect::process::{Child, Ended, Invocation, Line};
@@ -17,7 +20,7 @@ use crate::provider::fly::output::failure::{EndedBy, FailureClass};
 use crate::provider::fly::output::ips::Address;
 use crate::provider::fly::output::progress::{MachineStep, Progress};
 use crate::provider::fly::output::transcript::Transcript;
-use crate::release::{Image, ReleaseNumber};
+use crate::release::{Image, Release, ReleaseNumber};
 use crate::verification::Judgement;
 use crate::verification::watch::{Change, Shipping, Watch};
 
@@ -66,6 +69,8 @@ pub(crate) enum Shipped {
     Judged {
         provider: ProviderEnd,
         judgement: Judgement,
+        /// As listed since flyctl ended, where that was asked for and is fresh.
+        releases: Option<Vec<Release>>,
     },
     /// A signal came; flyctl may still run.
     Interrupted { signal: u8, child: Option<Child> },
@@ -85,6 +90,8 @@ pub(crate) struct Conditions<'a> {
     /// Instances that requests are let reach once flyctl has updated everything.
     pub(crate) unreached: &'a [String],
     pub(crate) app: &'a str,
+    /// Nothing follows a good verdict: the releases are listed beside the last looks, and not after them.
+    pub(crate) lists: bool,
     /// Called once with the process group and its start time.
     pub(crate) on_start: &'a (dyn Fn(i32, u64) + Sync),
     /// Called every other second while flyctl or the watch works.
@@ -114,6 +121,7 @@ pub(crate) async fn ship(
             return Shipped::Judged {
                 provider,
                 judgement: Judgement::nothing(),
+                releases: None,
             };
         }
     };
@@ -122,6 +130,7 @@ pub(crate) async fn ship(
     let begun = Instant::now();
     let waiting = watching.waiting();
     let mut ended: Option<Ended> = None;
+    let mut listing = None;
     let mut by = EndedBy::Itself;
     let mut judgement: Option<Judgement> = None;
     let mut talk = interval_at(Instant::now() + TALK, TALK);
@@ -147,6 +156,7 @@ pub(crate) async fn ship(
                 let well = end.code == Some(0);
                 conditions.stages.child_ended(well);
                 tell_end(&shipping, conditions, well);
+                listing = conditions.lists.then(|| Listing::begin(conditions));
             }
             reached = &mut verdict, if judgement.is_none() => {
                 if reached.early {
@@ -177,6 +187,32 @@ pub(crate) async fn ship(
     Shipped::Judged {
         provider,
         judgement: judgement.unwrap_or_else(Judgement::nothing),
+        releases: listing.and_then(Listing::fresh),
+    }
+}
+
+/// The releases, being listed.
+struct Listing {
+    begun: Instant,
+    task: JoinHandle<Option<Vec<Release>>>,
+}
+
+impl Listing {
+    fn begin(conditions: &Conditions<'_>) -> Self {
+        let (flyctl, app) = (conditions.flyctl.clone(), conditions.app.to_owned());
+        Self {
+            begun: Instant::now(),
+            task: tokio::spawn(async move { flyctl.releases(&app).await.ok() }),
+        }
+    }
+
+    /// `None` where it is not there yet, or says what was a while ago.
+    fn fresh(self) -> Option<Vec<Release>> {
+        if self.task.is_finished() && self.begun.elapsed() < FRESH {
+            return self.task.now_or_never()?.ok().flatten();
+        }
+        self.task.abort();
+        None
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) struct Cast {
     pub(super) in_turn: Vec<Answer>,
     /// Lists fail.
     pub(super) silent: bool,
+    pub(super) lists_take: Duration,
     /// A request wakes what is stopped.
     pub(super) wakes: bool,
     pub(super) started: Vec<String>,
@@ -75,6 +76,7 @@ impl Stage {
                 once: None,
                 in_turn: Vec::new(),
                 silent: false,
+                lists_take: Duration::from_millis(40),
                 wakes: true,
                 started: Vec::new(),
                 asked: Vec::new(),
@@ -207,15 +209,16 @@ impl Cast {
 
 impl Witnesses for Stage {
     async fn machines(&self) -> Result<Vec<Instance>, String> {
-        let now = {
+        let (now, takes) = {
             let cast = self.now();
-            if cast.silent {
+            let now = if cast.silent {
                 Err("status 500".to_owned())
             } else {
                 Ok(cast.instances.clone())
-            }
+            };
+            (now, cast.lists_take)
         };
-        sleep(Duration::from_millis(40)).await;
+        sleep(takes).await;
         now
     }
 

@@ -150,6 +150,8 @@ pub(crate) struct Watch<'a, W, C> {
     waiting: Waiting,
     in_flight: FuturesUnordered<BoxFuture<'a, Came>>,
     list_pace: Pace,
+    /// When the newest list was asked for.
+    list_begun: Option<Instant>,
     list_failures: u32,
     probe_paces: BTreeMap<String, Pace>,
     shared_pace: Pace,
@@ -174,6 +176,7 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
             waiting: Waiting::default(),
             in_flight: FuturesUnordered::new(),
             list_pace: Pace::now(now),
+            list_begun: None,
             list_failures: 0,
             probe_paces: BTreeMap::new(),
             shared_pace: Pace::now(now),
@@ -362,6 +365,7 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
         let due = self.list_pace.next <= now || step.needs_list;
         if due && !self.list_pace.in_flight && !(self.list_failures > 0 && self.list_pace.next > now) {
             self.list_pace.in_flight = true;
+            self.list_begun = Some(now);
             let witnesses = self.witnesses;
             self.in_flight.push(Box::pin(async move {
                 let list = witnesses.machines().await;
@@ -515,7 +519,7 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
                 .is_some_and(|seen| seen.answers.good == 1)
             {
                 // The others in a row can follow sooner.
-                pace.interval = pace.interval.min(3 * SHORTEST);
+                pace.interval = SHORTEST;
             }
             pace.rest(now, jitter, LONGEST);
         }
@@ -536,6 +540,10 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
     }
 
     fn take_list(&mut self, begun: Instant, list: Result<Vec<Instance>, String>, now: Instant) {
+        if self.list_begun.is_some_and(|newest| begun < newest) {
+            // flyctl has ended since: what counts is a list from after it, and that is under way.
+            return;
+        }
         let jitter = self.roll();
         match list {
             Ok(list) => {
@@ -607,8 +615,8 @@ impl<'a, W: Witnesses, C: FnMut(Change)> Watch<'a, W, C> {
         }
         if shipping.ended && self.memory.ended.is_none() {
             self.memory.ended = Some(now);
-            self.list_pace.interval = SHORTEST;
-            self.list_pace.next = now;
+            // Not waiting for one that was asked for before.
+            self.list_pace = Pace::now(now);
         }
         self.memory.place_all(&self.expectation);
     }

@@ -89,6 +89,25 @@ async fn the_verdict_follows_the_last_witness_at_once() {
     }
 }
 
+/// Only a list that was asked for after flyctl had ended counts, and that one waits for none from before.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_flyctl_is_looked_at_at_once() {
+    for ended in [3.5, 4.0, 5.0, 5.9] {
+        let ended = Duration::from_secs_f64(ended);
+        let stage = Stage::new()
+            .cast(|cast| cast.lists_take = seconds(3))
+            .shipping_for(ended);
+        let came = stage.play(Duration::ZERO).await;
+        assert_eq!(came.judgement.verdict, Verdict::Verified);
+        assert!(
+            came.after < ended + Duration::from_millis(3_100),
+            "{:?}",
+            came.after
+        );
+        assert!(came.after >= ended + seconds(3), "{:?}", came.after);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn anything_bad_in_the_bake_refutes() {
     let at = seconds(6);
