@@ -148,7 +148,7 @@ impl FlyToml {
             .any(|sizes| !sizes.as_array().is_some_and(Vec::is_empty))
     }
 
-    /// Names a size for each process group, as the `guest` of its machines says it.
+    /// Names a size for each of its process groups, as the `guest` of its machines says it.
     pub(crate) fn set_sizes(&mut self, guests: &BTreeMap<String, serde_json::Value>) {
         let size = |(group, guest): (&String, &serde_json::Value)| {
             let Some(Value::Table(guest)) = to_toml(guest) else {
@@ -162,7 +162,9 @@ impl FlyToml {
             size.insert("processes".to_owned(), Value::Array(vec![group]));
             Some(Value::Table(size))
         };
-        let sizes: Vec<Value> = guests.iter().filter_map(size).collect();
+        let groups = self.groups();
+        let own = guests.iter().filter(|(group, _)| groups.contains(*group));
+        let sizes: Vec<Value> = own.filter_map(size).collect();
         if !sizes.is_empty() {
             self.table.insert("vm".to_owned(), Value::Array(sizes));
         }
@@ -345,9 +347,9 @@ mod tests {
         ] {
             assert_eq!(FlyToml::parse(text).names_sizes(), named, "{text}");
         }
-        let mut toml = FlyToml::parse("app = \"shop\"\n");
+        let mut toml = FlyToml::parse("app = \"shop\"\n[processes]\nweb = \"serve\"\n");
         let guest = serde_json::json!({"cpu_kind": "shared", "cpus": 1, "memory_mb": 256, "unknown": 1, "gpu_kind": null});
-        toml.set_sizes(&[("web".to_owned(), guest)].into());
+        toml.set_sizes(&[("web".to_owned(), guest.clone()), ("gone".to_owned(), guest)].into());
         let again = FlyToml::parse(&toml.without_build_and_release_command(false));
         assert!(again.names_sizes());
         let expected = "[[vm]]\ncpu_kind = \"shared\"\ncpus = 1\nmemory_mb = 256\nprocesses = [\"web\"]\n";
