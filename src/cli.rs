@@ -110,6 +110,13 @@ pub(crate) enum Command {
     Man(command::man::ManArgs),
 }
 
+impl Command {
+    /// Its exit code says what serves, and not whether something was printed.
+    pub(crate) fn answers_by_exit_code(&self) -> bool {
+        matches!(self, Self::Deploy(_) | Self::Rollback(_) | Self::Verify(_))
+    }
+}
+
 impl Globals {
     /// Refuses what one flag alone cannot know to be wrong.
     ///

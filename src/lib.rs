@@ -66,10 +66,23 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(error) => Err(Error::internal("cannot start").cause(error)),
     };
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
+    match (result, Printer::lost()) {
+        (Ok(code), None) => ExitCode::from(code),
+        (Ok(code), Some(lost)) => {
+            printer.error_as_text(&lost);
+            // What was deployed, rolled back or verified is so, whether or not it could be told.
+            let is_told_by_code = cli.command.answers_by_exit_code();
+            ExitCode::from(if code == 0 && !is_told_by_code {
+                lost.kind.exit_code()
+            } else {
+                code
+            })
+        }
+        (Err(error), _) => {
             printer.error(&error);
+            if Printer::lost().is_some() {
+                printer.error_as_text(&error);
+            }
             ExitCode::from(error.kind.exit_code())
         }
     }

@@ -100,7 +100,7 @@ impl Session {
                 served,
             });
         }
-        Ok(Self {
+        let mut session = Self {
             globals: globals.clone(),
             printer,
             http: Http::new(),
@@ -109,7 +109,38 @@ impl Session {
             variables,
             home,
             sandbox,
-        })
+        };
+        session.recall_apps();
+        Ok(session)
+    }
+
+    /// Where a tolerant look found no app in a file, that of the last record stands for it (DESIGN 3 and 4).
+    fn recall_apps(&mut self) {
+        let mut found = Vec::new();
+        for (at, environment) in self.project.environments.iter().enumerate() {
+            let nameless = environment.services.iter().enumerate();
+            let nameless: Vec<_> = nameless.filter(|(_, service)| service.app.is_empty()).collect();
+            if nameless.is_empty() {
+                continue;
+            }
+            // A ledger that cannot be read is told of by whoever needs it.
+            let Ok(history) = self.ledger(environment).and_then(|ledger| ledger.read()) else {
+                continue;
+            };
+            for (place, service) in nameless {
+                if let Ok(Some(app)) = history.bound_app(&service.name) {
+                    found.push((at, place, app));
+                }
+            }
+        }
+        for (at, place, app) in found {
+            let file = &self.project.environments[at].services[place].config;
+            let file = self.project.on_a_command_line(file);
+            self.project.warnings.push(format!(
+                "`{file}` names no app: going by `{app}`, which the last record names"
+            ));
+            self.project.environments[at].services[place].app = app;
+        }
     }
 
     /// Says what of the files was left out because it is wrong (DESIGN 3).

@@ -159,6 +159,9 @@ async fn service_view(
     })
 }
 
+/// From this width on there is room for the commit and for who released it.
+const ROOMY: usize = 100;
+
 /// What a release is now; of a mix the target of a rollback may serve already.
 fn mark(release: &ReleaseView) -> &'static str {
     match (release.serving, release.rollback_target) {
@@ -197,15 +200,24 @@ fn words(view: &ReleasesView, limit: usize, width: usize, printer: Printer) -> S
             .max()
             .unwrap_or_default()
             .max(8);
+        let images = shown.iter().map(|release| short_image(&release.image).len());
+        let longest = images.max().unwrap_or_default();
         for (release, mark) in shown.iter().zip(marks) {
             let verdict = release.verdict.as_deref().unwrap_or("-");
-            let line = format!(
+            let mut line = format!(
                 "  {:<5} {mark:<wide$}  {:<11} {verdict:<12} {:<13} {}",
                 release.release.to_string(),
                 release.status,
                 ago(&release.created_at, now),
                 short_image(&release.image),
             );
+            if width >= ROOMY {
+                let commit = release.commit.as_deref().unwrap_or("-");
+                let commit = commit.get(..7).unwrap_or(commit);
+                let by = release.user.as_deref().unwrap_or("-");
+                let gap = longest - short_image(&release.image).len();
+                let _ = write!(line, "{:gap$}  {commit:<7}  {by}", "");
+            }
             out.push_str(&cut(&line, width));
             out.push('\n');
         }

@@ -9,6 +9,7 @@ pub(crate) mod progress;
 pub(crate) mod text;
 
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -26,6 +27,9 @@ pub(crate) const WARN: Style = AnsiColor::Yellow.on_default().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 /// For headings and names.
 pub(crate) const BOLD: Style = Style::new().bold();
+
+/// Why data could not be written: stdout is one for the whole process.
+static LOST: OnceLock<String> = OnceLock::new();
 
 /// Owns stdout and stderr, and knows what they are.
 #[derive(Clone, Copy, Debug)]
@@ -71,15 +75,27 @@ impl Printer {
         }
     }
 
-    /// Writes data to stdout, where that is not taken by events; a reader that has gone is no error.
+    /// Writes data to stdout, where that is not taken by events. A reader that has gone is no error; anything else that
+    /// stands in the way is remembered.
     pub(crate) fn data(self, text: &str) {
         if self.is_stdout_taken {
             return self.talk(text);
         }
         let mut out = std::io::stdout().lock();
-        let _ = out
+        let written = out
             .write_all(render(text, self.color_stdout).as_bytes())
             .and_then(|()| out.flush());
+        if let Err(error) = written
+            && error.kind() != std::io::ErrorKind::BrokenPipe
+        {
+            let _ = LOST.set(error.to_string());
+        }
+    }
+
+    /// Why an answer never reached stdout, where that is so.
+    pub(crate) fn lost() -> Option<Error> {
+        LOST.get()
+            .map(|why| Error::internal("the answer cannot be written to stdout").cause(why))
     }
 
     /// Sentences of the answer, wrapped at the terminal's width.
@@ -96,9 +112,18 @@ impl Printer {
         }
     }
 
-    /// Writes one JSON document to stdout.
+    /// Writes one JSON document to stdout; in the sandbox it says so.
     pub(crate) fn document<T: Serialize>(self, view: &T) {
-        match serde_json::to_string_pretty(view) {
+        let value = serde_json::to_value(view).map(|mut value| {
+            if let Some(fields) = value.as_object_mut().filter(|_| self.sandbox)
+                && !fields.contains_key("sandbox")
+            {
+                let after_schema = fields.len().min(1);
+                fields.shift_insert(after_schema, "sandbox".to_owned(), true.into());
+            }
+            value
+        });
+        match value.and_then(|value| serde_json::to_string_pretty(&value)) {
             Ok(text) => self.data(&(text + "\n")),
             Err(error) => self.talk(&format!("error: cannot print the result as JSON: {error}")),
         }
@@ -216,6 +241,11 @@ impl Printer {
             });
             return;
         }
+        self.error_as_text(error);
+    }
+
+    /// The same on stderr, whatever form the answer has.
+    pub(crate) fn error_as_text(self, error: &Error) {
         for error in std::iter::once(error).chain(&error.others) {
             self.one_error(error);
         }

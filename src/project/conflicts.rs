@@ -10,6 +10,7 @@ use super::document::{self, Document, Node};
 use super::fly_toml::FlyToml;
 use super::fly_toml::check::all_of;
 use super::reader::ReadEnvironment;
+use super::settings::{Effective, Source};
 
 /// The environment that another one comes after must be there.
 pub(super) fn after_problems(document: Option<&Document>, names: &BTreeSet<String>) -> Vec<Problem> {
@@ -35,6 +36,69 @@ pub(super) fn after_problems(document: Option<&Document>, names: &BTreeSet<Strin
             })
         })
         .collect()
+}
+
+/// The same of what a variable says instead of the file: the environment that this one comes after, and the services
+/// that its services need.
+pub(super) fn of_variables(
+    read: &ReadEnvironment,
+    environments: &BTreeSet<String>,
+    services: &[String],
+) -> Vec<Problem> {
+    let services = services.iter().cloned().collect();
+    let environment = &read.environment;
+    let mut problems = Vec::new();
+    let after = environment.after.iter();
+    let after = after.map(|after| {
+        (
+            &environment.effective,
+            "after",
+            after,
+            &environment.name,
+            environments,
+        )
+    });
+    let needs = environment.services.iter().flat_map(|service| {
+        let given = service.effective.iter().filter(|it| is_of(it, "needs"));
+        let given = given.flat_map(|it| it.value.as_array().into_iter().flatten());
+        given.map(move |need| (service, need.as_str().unwrap_or_default().to_owned()))
+    });
+    let needs: Vec<_> = needs.collect();
+    let needs = needs
+        .iter()
+        .map(|(service, need)| (&service.effective, "needs", need, &service.name, &services));
+    for (effective, key, named, own, known) in after.chain(needs) {
+        let source = effective.iter().find(|it| is_of(it, key)).map(|it| &it.source);
+        let place = match source {
+            Some(Source::Variable(name)) => format!("`{name}`"),
+            Some(Source::DotEnv { file, line, variable }) => format!("{file}:{line}: `{variable}`"),
+            _ => continue,
+        };
+        let what = if key == "after" { "environment" } else { "service" };
+        let message = if named == own {
+            format!("it names `{own}` itself")
+        } else if known.contains(named) {
+            continue;
+        } else {
+            format!("it names `{}`, which is no {what}", named.escape_debug())
+        };
+        let all: Vec<&str> = known
+            .iter()
+            .map(String::as_str)
+            .filter(|name| name != own)
+            .collect();
+        let hint = match nearest(named, all.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if all.is_empty() => format!("there is no other {what}"),
+            None => format!("{what}s are {}", all_of(&all)),
+        };
+        problems.push(Problem::of_value(&place, message).hint(hint));
+    }
+    problems
+}
+
+fn is_of(effective: &Effective, key: &str) -> bool {
+    effective.key.rsplit('.').next() == Some(key)
 }
 
 /// Apps that two environments, or two services of one, name; with the environments that it concerns.

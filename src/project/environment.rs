@@ -34,7 +34,9 @@ pub(super) fn settle(
         protected: settler.boolean(&PROTECTED, protected),
         app_witness: settler.text(&APP),
         org: settler.text(&ORG),
-        token_variable: settler.text(&TOKEN).unwrap_or_else(|| keys::token_variable(name)),
+        token_variable: settler
+            .text_or(&TOKEN, &keys::token_variable(name), Source::Default)
+            .0,
         allowed_refs: settler.texts(&ALLOWED_REFS),
         after: settler.text(&AFTER),
         regions: settler.texts(&REGIONS),

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::conflicts::{after_problems, plain_file_warnings, same_apps};
+use super::conflicts::{after_problems, of_variables, plain_file_warnings, same_apps};
 use super::diagnostics::{Problem, nearest};
 use super::discover::{find_root, normal};
 use super::document::{self, Document, Node, Unread};
@@ -164,6 +164,8 @@ pub(crate) fn load_with_lints(request: &Request<'_>) -> Result<Loaded> {
             .iter()
             .filter(|(environments, _)| environments.contains(name));
         one.problems.extend(shared.map(|(_, problem)| problem.clone()));
+        let of_variables = of_variables(one, &names, &reader.services);
+        one.problems.extend(of_variables);
         if wanted.includes(name) {
             problems.append(&mut one.problems);
             warnings.append(&mut one.warnings);

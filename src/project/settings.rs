@@ -124,7 +124,7 @@ impl Layers<'_> {
                 match placeholder(value).map_or_else(|| key.of_text(value), Err) {
                     Ok(setting) => return Some((setting, source)),
                     Err(cause) => {
-                        problems.push(Problem::on_line(&file.file, line, format!("`{name}`: {cause}")));
+                        problems.push(wrong_line(file, line, name, &cause));
                     }
                 }
             }
@@ -151,7 +151,7 @@ impl Layers<'_> {
             .iter()
             .find_map(|file| file.get(name).map(|(value, line)| (file, value, line)))?;
         if let Some(cause) = placeholder(value) {
-            problems.push(Problem::on_line(&file.file, line, format!("`{name}`: {cause}")));
+            problems.push(wrong_line(file, line, name, &cause));
             return None;
         }
         Some(value.to_owned())
@@ -202,6 +202,11 @@ fn wrong_variable(name: &str, cause: String, hidden: bool) -> Problem {
         cause
     };
     Problem::of_value(&format!("`{name}`"), cause).hint(format!("mend or unset the variable `{name}`"))
+}
+
+fn wrong_line(file: &DotEnv, line: usize, name: &str, cause: &str) -> Problem {
+    Problem::on_line(&file.file, line, format!("`{name}`: {cause}"))
+        .hint(format!("mend line {line} of `{}`, or take it out", file.file))
 }
 
 /// What a template leaves for people to fill in.

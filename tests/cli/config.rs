@@ -145,3 +145,54 @@ fn a_good_project_has_nothing_to_mend() {
         .shipctl(["config", "check"])
         .is(0, "nothing to say of fly.staging.toml, shipctl.toml\n", "");
 }
+
+#[test]
+fn what_a_variable_names_has_to_be_there_too() {
+    let env = TestEnv::sandbox();
+    for (variable, value, cause) in [
+        (
+            "SHIPCTL_ENVIRONMENTS_STAGING_AFTER",
+            "ghost",
+            "it names `ghost`, which is no environment",
+        ),
+        (
+            "SHIPCTL_ENVIRONMENTS_STAGING_AFTER",
+            "staging",
+            "it names `staging` itself",
+        ),
+        (
+            "SHIPCTL_SERVICES_WEB_NEEDS",
+            "ghost",
+            "it names `ghost`, which is no service",
+        ),
+    ] {
+        let env = TestEnv::sandbox().variable(variable, value);
+        let ran = env.shipctl([
+            "--sandbox",
+            "deploy",
+            "staging",
+            "--dry-run",
+            "--image",
+            "registry.fly.io/shop:v3",
+        ]);
+        ran.exits(4).says(&format!("`{variable}`: {cause}"));
+        env.shipctl(["config", "check"]).exits(4).says(cause);
+    }
+    let env = env.variable("SHIPCTL_ENVIRONMENTS_STAGING_AFTER", "production");
+    env.shipctl(["config", "check"]).succeeds();
+}
+
+#[test]
+fn the_variable_of_the_token_is_shown_where_nothing_names_one() {
+    let ran = TestEnv::sandbox();
+    let ran = ran.shipctl(["config", "show", "staging"]);
+    let line = ran
+        .stdout
+        .lines()
+        .find(|line| line.contains("environments.staging.token"))
+        .unwrap();
+    assert!(
+        line.contains("FLY_API_TOKEN_STAGING") && line.contains("default"),
+        "{line:?}"
+    );
+}

@@ -23,11 +23,11 @@ fn what_serves_and_what_a_rollback_would_pick_are_marked() {
         .collect();
     assert_eq!(lines[0], "staging (shop-staging)");
     assert!(
-        lines[1].starts_with("v3 serving complete verified ") && lines[1].ends_with(" shop:v3"),
+        lines[1].starts_with("v3 serving complete verified ") && lines[1].contains(" shop:v3 "),
         "{lines:?}"
     );
     assert!(
-        lines[2].starts_with("v2 rollback complete verified ") && lines[2].ends_with(" shop-staging:v2"),
+        lines[2].starts_with("v2 rollback complete verified ") && lines[2].contains(" shop-staging:v2 "),
         "{lines:?}"
     );
     assert!(lines[3].starts_with("v1 complete - "), "{lines:?}");
@@ -63,4 +63,27 @@ fn the_newest_are_shown_and_whatever_serves() {
     assert!(ran.stdout.lines().count() < 24, "{}", ran.stdout);
     let document = env.shipctl(["--sandbox", "releases", "staging", "--json"]).json();
     assert_eq!(document["services"][0]["releases"].as_array().unwrap().len(), 20);
+}
+
+#[test]
+fn who_released_it_is_said_where_there_is_room() {
+    let env = TestEnv::sandbox();
+    let wide = env.shipctl(["--sandbox", "releases", "staging"]);
+    let line = wide
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("  v2 "))
+        .unwrap();
+    assert!(
+        line.ends_with(" shop-staging:v2  -        dev@example.com"),
+        "{line:?}"
+    );
+    let env = env.variable("COLUMNS", "80");
+    let narrow = env.shipctl(["--sandbox", "releases", "staging"]);
+    let line = narrow
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("  v2 "))
+        .unwrap();
+    assert!(line.ends_with(" shop-staging:v2"), "{line:?}");
 }

@@ -108,3 +108,35 @@ fn what_names_nothing_is_answered_with_what_exists_on_one_screen() {
          SANDBOX hint: more of each: `shipctl --sandbox releases staging`\n",
         );
 }
+
+#[test]
+fn an_app_that_the_file_has_lost_is_that_of_the_last_record() {
+    let env = TestEnv::sandbox();
+    env.shipctl([
+        "--sandbox",
+        "deploy",
+        "staging",
+        "--image",
+        "registry.fly.io/shop:v3",
+    ])
+    .succeeds();
+    env.write("fly.staging.toml", "app =\n");
+    let going_by = "`fly.staging.toml` names no app: going by `shop-staging`, which the last record names";
+    env.shipctl(["--sandbox", "status", "staging"])
+        .succeeds()
+        .says(going_by);
+    env.shipctl(["--sandbox", "verify", "staging"])
+        .succeeds()
+        .says(going_by);
+    let ran = env.shipctl(["--sandbox", "rollback", "staging", "--yes"]);
+    ran.succeeds().says(going_by);
+    assert_eq!(env.tags("shop-staging"), ["v2", "v2"]);
+    env.shipctl([
+        "--sandbox",
+        "deploy",
+        "staging",
+        "--image",
+        "registry.fly.io/shop:v4",
+    ])
+    .exits(4);
+}

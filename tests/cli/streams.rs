@@ -74,3 +74,36 @@ fn a_reader_that_has_gone_is_no_error() {
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
 }
+
+/// Nobody reads what a full disk took: of a command that only reads, that is a failure.
+#[test]
+fn an_answer_that_cannot_be_written_is_said_to_be_lost() {
+    use std::fs::OpenOptions;
+    use std::process::{Command, Stdio};
+
+    let env = TestEnv::sandbox();
+    let lost = |args: &[&str]| {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_shipctl"))
+            .args(args)
+            .current_dir(env.project())
+            .env_clear()
+            .envs(env.variables())
+            .stdin(Stdio::null())
+            .stdout(full)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            stderr.contains("the answer cannot be written to stdout"),
+            "{args:?}: {stderr}"
+        );
+        output.status.code()
+    };
+    assert_eq!(lost(&["--sandbox", "status", "staging", "--json"]), Some(1));
+    assert_eq!(lost(&["--sandbox", "history", "staging"]), Some(1));
+    // What is deployed is deployed, told or not; and what is wrong stays so.
+    let deploy: Vec<&str> = DEPLOY.iter().copied().chain(["--json"]).collect();
+    assert_eq!(lost(&deploy), Some(0));
+    assert_eq!(env.tags("shop-staging"), ["v3", "v3"]);
+}

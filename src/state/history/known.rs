@@ -266,17 +266,38 @@ impl History {
         let word = self.word_on(app, release.number, &release.image);
         let verdict = word.and_then(Word::verdict).map(str::to_owned);
         let image = ImageKey::of(&release.image);
-        let own = self
+        // Whoever looked at a release, or went back to it, did not make it from what lay there.
+        let deploys = || {
+            self.rows_with(app, image)
+                .filter(|(_, row)| row.kind == Some(Kind::Deploy))
+        };
+        let shipped = deploys()
+            .find(|(_, row)| row.release.is(release.number))
+            .or_else(|| deploys().next());
+        let git = match shipped {
+            Some((at, _)) => self.attempt(at)?.start.map(|start| start.git),
+            None => None,
+        };
+        let of_git = ReleaseFacts {
+            commit: git.as_ref().and_then(|git| git.sha.clone()),
+            describe: git.and_then(|git| git.describe),
+            verdict,
+            ..ReleaseFacts::default()
+        };
+        let own: Vec<(usize, &Row)> = self
             .rows_with(app, image)
-            .find(|(_, row)| row.release.is(release.number));
-        if let Some((at, _)) = own {
-            let known = self.known(at)?;
+            .filter(|(_, row)| row.release.is(release.number))
+            .collect();
+        if let Some((at, _)) = own.first() {
+            let made = own.iter().find(|(_, row)| row.kind != Some(Kind::Verify));
+            let actor = match made {
+                Some((at, _)) => self.known(*at)?.actor,
+                None => None,
+            };
             return Ok(Some(ReleaseFacts {
-                digest: known.image.and_then(|image| image.digest),
-                commit: known.git.as_ref().and_then(|git| git.sha.clone()),
-                describe: known.git.and_then(|git| git.describe),
-                verdict,
-                actor: known.actor,
+                digest: self.known(*at)?.image.and_then(|image| image.digest),
+                actor,
+                ..of_git
             }));
         }
         let served = self.rows_of(app).find_map(|(at, row)| {
@@ -304,11 +325,7 @@ impl History {
             .flatten()
             .find(|it| it.release == Some(release.number))
             .and_then(|it| it.digest);
-        Ok(Some(ReleaseFacts {
-            digest,
-            verdict,
-            ..ReleaseFacts::default()
-        }))
+        Ok(Some(ReleaseFacts { digest, ..of_git }))
     }
 }
 
@@ -346,7 +363,8 @@ fn is_same_config(recorded: &Value, live: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::state::testing::{Entry, TestLedger, image};
+    use crate::release::{Image, Release, ReleaseNumber, ReleaseStatus};
+    use crate::state::testing::{APP, Entry, TestLedger, image};
 
     #[test]
     fn a_second_start_of_an_attempt_takes_the_place_of_the_first() {
@@ -360,5 +378,48 @@ mod tests {
         let known = history.known(1).unwrap();
         assert_eq!(known.image, Some(image("v1")));
         assert_eq!(known.configuration.unwrap().text, "one");
+    }
+
+    /// Whoever looked at a release, or went back to it, did not make it from what lay there.
+    #[test]
+    fn a_release_is_of_the_commit_that_shipped_its_image() {
+        let release = |number: u64, tag: &str| Release {
+            id: format!("r{number}"),
+            number: ReleaseNumber(number),
+            status: ReleaseStatus::Complete,
+            description: String::new(),
+            image: Image::parse(&image(tag).name),
+            user: None,
+            created_at: String::new(),
+        };
+        let history = TestLedger::of(&[
+            Entry::verify("l1", "v1")
+                .of_commit("look", "look")
+                .verified()
+                .release(1),
+            Entry::deploy("d2", "v2")
+                .of_commit("made", "made")
+                .verified()
+                .release(2),
+            Entry::rollback("r3", "v1")
+                .of_commit("back", "back")
+                .verified()
+                .release(3),
+            Entry::verify("l4", "v2")
+                .of_commit("look", "look")
+                .verified()
+                .release(4),
+            Entry::deploy("d5", "v2")
+                .of_commit("again", "again")
+                .verified()
+                .release(5),
+        ])
+        .history();
+        let releases = [(1, "v1"), (2, "v2"), (3, "v1"), (4, "v2"), (5, "v2")];
+        let releases: Vec<Release> = releases.map(|(number, tag)| release(number, tag)).to_vec();
+        let facts = history.release_facts(APP, &releases).unwrap();
+        let commits: Vec<Option<String>> = facts.into_iter().map(|facts| facts.unwrap().commit).collect();
+        let commits: Vec<Option<&str>> = commits.iter().map(Option::as_deref).collect();
+        assert_eq!(commits, [None, Some("made"), None, Some("again"), Some("again")]);
     }
 }
