@@ -68,11 +68,11 @@ pub(crate) async fn run(args: &FreezeArgs, session: &Session) -> Result<u8> {
                 "it was frozen already, {words}; the new reason takes its place"
             ));
         }
-        if session.is_local(environment) {
-            session.printer.remark(
-                "it holds on this machine only; `[state] url` in shipctl.toml names a folder that others see",
-            );
-        }
+    }
+    if session.is_local(environment) {
+        session.printer.remark(
+            "it holds on this machine only; `[state] url` in shipctl.toml names a folder that others see",
+        );
     }
     Ok(0)
 }

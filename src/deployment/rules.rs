@@ -299,7 +299,8 @@ pub(crate) fn freeze_after(attempt: &Attempt<'_>, request: &RollbackRequest, job
                 environment.name
             );
             if attempt.session.is_local(environment) {
-                text += ". The freeze holds on this machine only";
+                text += ". The freeze holds on this machine only; `[state] url` in shipctl.toml names a folder that \
+                         others see";
             }
             printer.remark(&printer.pasteable(&text));
         }

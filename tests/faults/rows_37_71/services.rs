@@ -19,7 +19,7 @@ fn two(web: &str, mind: &str) -> Builder {
         .seed(json!({"fly_toml": FLY_TOML}))
         .order(
             json!({"do": "seed", "app": "mind", "images": ["registry.fly.io/mind:v1"], "regions": ["iad"],
-                      "per_region": 2, "fly_toml": file("mind", "v1")}),
+                      "per_region": 2, "shared_ip": true, "fly_toml": file("mind", "v1")}),
         )
 }
 
@@ -60,4 +60,27 @@ fn fault_78_one_that_stays_without_the_other_is_broken() {
         .collect();
     holds(&json!(warnings).to_string(), &["not returned with the others"]);
     scene.truth().serves("shop", "v2", 2).serves("mind", "v1", 2);
+}
+
+/// That nothing has changed, verified, is said of all of them.
+#[test]
+fn fault_78_one_whose_turn_never_comes_is_looked_at_too() {
+    let scene = two("v2-missing", "v2").timeout("8s").ready();
+    let document = scene.shipctl(DEPLOY).run().concludes("failed", 6);
+    let mind = document["services"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|service| service["service"] == "mind")
+        .unwrap();
+    assert_eq!(mind["serving"]["verdict"], "verified", "{mind:#}");
+    assert_eq!(mind["serving"]["image"], "registry.fly.io/mind:v1", "{mind:#}");
+
+    scene.order(json!({"do": "rule", "app": "mind", "image": "v1", "status": 503}));
+    scene.shipctl(DEPLOY).run().concludes("broken", 8);
+    scene
+        .truth()
+        .tags("mind")
+        .iter()
+        .for_each(|tag| assert_eq!(tag, "v1"));
 }
