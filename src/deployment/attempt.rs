@@ -284,6 +284,7 @@ impl<'a> Attempt<'a> {
             phases: self.emitter.phases(),
             services: jobs.iter().map(super::conclude::service_report).collect(),
             hints,
+            unrecorded: !self.is_recorded,
             asked: None,
             warnings: self.emitter.warnings(),
         }

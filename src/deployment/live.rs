@@ -139,8 +139,11 @@ fn judged(job: &mut Job<'_>, mut judgement: Judgement, underway: Option<&Holder>
         Verdict::Refuted => Stage::Broken,
         Verdict::Inconclusive => Stage::Inconclusive,
     };
-    // A flyctl that nobody waits for may have gone on since the first look.
-    if let Some(serves) = common_image(&judgement.listed) {
+    let is_asked_for = job.expectation.target.release.is_some();
+    if is_asked_for && !serves_what_was_asked(job) {
+        job.shipment.image.clone_from(&job.expectation.target.image);
+    } else if let Some(serves) = common_image(&judgement.listed) {
+        // A flyctl that nobody waits for may have gone on since the first look.
         job.shipment.image = Some(serves);
     }
     job.course.reasons.clone_from(&judgement.reasons);

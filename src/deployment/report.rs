@@ -42,6 +42,9 @@ pub(crate) struct Report {
     /// What to do next, most likely first.
     #[serde(default)]
     pub(crate) hints: Vec<String>,
+    /// The ledger has no record of it, or may not have one.
+    #[serde(skip)]
+    pub(crate) unrecorded: bool,
     /// The release that `verify` was asked for, where another one serves.
     #[serde(skip)]
     pub(crate) asked: Option<ReleaseNumber>,

@@ -14,7 +14,7 @@ pub(crate) fn report(report: &Report, warned: bool, width: usize, printer: Print
     let mut out = answer(report, warned, width);
     if report.exit_code != 0 {
         let mut facts = facts(report);
-        if !report.id.is_empty() {
+        if !report.id.is_empty() && !report.unrecorded {
             let show = format!("shipctl history show {}", short_id(&report.id));
             facts.push(printer.pasteable(&show));
         }
@@ -94,6 +94,10 @@ pub(crate) fn headline(report: &Report) -> String {
         Ending::Broken if report.kind == "verify" => format!("{place} is broken, serving {serving}"),
         Ending::Broken => {
             format!("{place} is broken, serving {serving}; {shipped} was refuted and not returned")
+        }
+        // The record is older than the look at what serves.
+        Ending::Interrupted(_) if report.services.iter().all(|service| service.serving.is_none()) => {
+            format!("interrupted; what {place} serves was not looked at any more")
         }
         Ending::Interrupted(_) => format!("interrupted; {place} serves {serving}"),
         Ending::Inconclusive => format!("what {place} serves could not be established"),
@@ -274,6 +278,7 @@ mod tests {
                 log: Vec::new(),
             }],
             hints: Vec::new(),
+            unrecorded: false,
             asked: None,
             warnings: Vec::new(),
         }

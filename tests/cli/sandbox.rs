@@ -63,7 +63,11 @@ fn an_app_stands_for_its_environment() {
         ],
     );
     bad.exits(8)
-        .says("next: whether what serves is good: shipctl --sandbox verify -a shop-staging\n")
+        .says("next: whether what serves is good: shipctl --sandbox verify -a shop-staging\n");
+    env.order(serde_json::json!({"do": "rule", "app": "shop-staging", "status": 503}));
+    let args = ["--sandbox", "verify", "-a", "shop-staging", "--timeout", "2s"];
+    env.shipctl_in(&elsewhere, args)
+        .exits(8)
         .says("shipctl --sandbox -a shop-staging history show ");
 }
 

@@ -67,6 +67,25 @@ fn a_release_that_does_not_serve_is_told_apart_from_one_that_is_bad() {
         .says("it runs release v3")
         .says("next: whether what serves is good: shipctl --sandbox verify staging");
     assert_eq!(ran.answer(), "✖ staging serves v3 (shop:v3), not v2");
+    assert!(!ran.stdout.contains("history show"), "{}", ran.stdout);
+    let document = env
+        .shipctl([
+            "--sandbox",
+            "verify",
+            "staging",
+            "--release",
+            "2",
+            "--timeout",
+            "2s",
+            "--json",
+        ])
+        .json();
+    let service = &document["services"][0];
+    assert_eq!(service["image"], "registry.fly.io/shop-staging:v2", "{service:#}");
+    assert_eq!(
+        service["serving"]["image"], "registry.fly.io/shop:v3",
+        "{service:#}"
+    );
     env.shipctl(["--sandbox", "status", "staging"])
         .succeeds()
         .says("staging: v3 (shop:v3), verified, 2/2 up");
