@@ -7,7 +7,7 @@ use crate::command::view::FreezeView;
 use crate::effect::clock;
 use crate::error::Result;
 use crate::session::Session;
-use crate::state::freeze::Freeze;
+use crate::state::freeze::{Freeze, LOCAL};
 
 /// Hold forward deploys off, until `unfreeze`
 #[derive(Args, Debug)]
@@ -70,9 +70,7 @@ pub(crate) async fn run(args: &FreezeArgs, session: &Session) -> Result<u8> {
         }
     }
     if session.is_local(environment) {
-        session.printer.remark(
-            "it holds on this machine only; `[state] url` in shipctl.toml names a folder that others see",
-        );
+        session.printer.remark(&format!("it {LOCAL}"));
     }
     Ok(0)
 }

@@ -18,7 +18,7 @@ use crate::provider::fly::passthrough::Passthrough;
 use crate::release::short_image;
 use crate::rollback::{Pick, Rule};
 use crate::session::Session;
-use crate::state::freeze::Freeze;
+use crate::state::freeze::{Freeze, LOCAL};
 use crate::state::history::{History, Repetition, Unfinished};
 
 /// What was said besides environment and file, to be said again with the right ones.
@@ -299,8 +299,7 @@ pub(crate) fn freeze_after(attempt: &Attempt<'_>, request: &RollbackRequest, job
                 environment.name
             );
             if attempt.session.is_local(environment) {
-                text += ". The freeze holds on this machine only; `[state] url` in shipctl.toml names a folder that \
-                         others see";
+                text = format!("{text}. The freeze {LOCAL}");
             }
             printer.remark(&printer.pasteable(&text));
         }

@@ -94,8 +94,11 @@ impl Printer {
 
     /// Why an answer never reached stdout, where that is so.
     pub(crate) fn lost() -> Option<Error> {
-        LOST.get()
-            .map(|why| Error::internal("the answer cannot be written to stdout").cause(why))
+        LOST.get().map(|why| {
+            Error::internal("the answer cannot be written to stdout")
+                .cause(why)
+                .hint("make room where stdout leads to; `shipctl history ENV` has what was deployed")
+        })
     }
 
     /// Sentences of the answer, wrapped at the terminal's width.

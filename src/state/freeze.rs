@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::state::store::Store;
 
+/// What is said of a freeze that no other machine sees, with what changes that.
+pub(crate) const LOCAL: &str =
+    "holds on this machine only; `[state] url` in shipctl.toml names a folder that others see";
+
 const KEY: &str = "freeze.json";
 
 /// How often a change begins anew because somebody else's came first.

@@ -98,6 +98,10 @@ fn an_answer_that_cannot_be_written_is_said_to_be_lost() {
             stderr.contains("the answer cannot be written to stdout"),
             "{args:?}: {stderr}"
         );
+        assert!(
+            stderr.contains("hint: make room where stdout leads to"),
+            "{args:?}: {stderr}"
+        );
         output.status.code()
     };
     assert_eq!(lost(&["--sandbox", "status", "staging", "--json"]), Some(1));
